@@ -9,6 +9,11 @@ Tail = Literal["drop", "anchor-end", "keep-small", "pad"]
 OddsScale = Literal["none", "by_tokens"]
 Repeat = Literal["refuse", "repeat"]
 Leftovers = Literal["keep", "drop"]
+InputFormat = Literal[
+    "auto", "text", "jsonl", "parquet", "arrow", "olmo", "megatron", "datatrove", "nanogpt", "released"
+]
+TextUnit = Literal["file", "line", "blank-line"]
+TokenType = Literal["auto", "uint16", "uint32"]
 
 TARGETS: tuple[Target, ...] = ("exact", "plus1")
 OVERFLOWS: tuple[Overflow, ...] = ("greedy", "random")
@@ -83,6 +88,45 @@ class CurriculumSettings:
         _check_choice("odds_scale", self.odds_scale, ("none", "by_tokens"))
         _check_choice("repeat", self.repeat, ("refuse", "repeat"))
         _check_choice("leftovers", self.leftovers, ("keep", "drop"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadSettings:
+    """How input files are read.
+
+    Attributes:
+        format: Format of every input; "auto" tells it from names and first bytes.
+        text_field: Field or column that holds a document's text.
+        ids_field: Field or column that holds a document's token ids; read where there is no text field.
+        text_unit: What one document is in a plain text file.
+        dtype: Type of the ids in headerless token files; "auto": by the vocabulary.
+        eos: Text of the end-of-text token; empty: the known names are tried.
+        eos_id: Id of the end-of-text token, for token files without their tokenizer.
+        vocab_size: Number of ids, for token files without their tokenizer.
+        append_eos: Append the end-of-text token also to documents that come as token ids and lack it.
+        unit_mib: Size of one work unit in MiB of input; the store's files depend on it.
+    """
+
+    format: InputFormat = "auto"
+    text_field: str = "text"
+    ids_field: str = "input_ids"
+    text_unit: TextUnit = "file"
+    dtype: TokenType = "auto"
+    eos: str = ""
+    eos_id: int | None = None
+    vocab_size: int | None = None
+    append_eos: bool = False
+    unit_mib: int = 64
+
+    def __post_init__(self) -> None:
+        _check_choice("text_unit", self.text_unit, ("file", "line", "blank-line"))
+        _check_choice("dtype", self.dtype, ("auto", "uint16", "uint32"))
+        if self.eos_id is not None and self.eos_id < 0:
+            raise ValueError(f"eos_id: {self.eos_id} is negative; give 0 or more")
+        if self.vocab_size is not None and self.vocab_size < 1:
+            raise ValueError(f"vocab_size: {self.vocab_size} is not positive; give 1 or more")
+        if self.unit_mib < 1:
+            raise ValueError(f"unit_mib: {self.unit_mib} is not positive; give 1 or more")
 
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
