@@ -1,0 +1,1 @@
+"""A toolkit that exists for the tests of `toolkit_shared.cli`."""
