@@ -21,7 +21,9 @@ Flat = cyclopts.Parameter(name="*")
 
 _NOT_GIVEN = object()
 
-_COMMON_HELP = "Also --config FILE|RECIPE (repeatable, the later wins)\nand --print-config (the resolved YAML, for --config)."
+_COMMON_HELP = """\
+Also --config FILE|RECIPE (repeatable, the later wins)
+and --print-config (the resolved YAML, which --config takes back)."""
 
 
 def run_command(where: str, function: Callable[..., Any], tokens: Sequence[str]) -> int:
@@ -125,7 +127,7 @@ def _app(
         help_epilogue=_COMMON_HELP,
         help_flags=[],
         version_flags=[],
-        default_parameter=cyclopts.Parameter(negative_iterable=()),  # no --empty-... beside each list
+        default_parameter=cyclopts.Parameter(consume_multiple=True, negative_iterable=()),
         result_action="return_value",
         config=config,
     )
@@ -147,6 +149,7 @@ def _bind(
         for argument in arguments:
             for token in argument.tokens:
                 origins[str(argument.name).lstrip("-")] = "" if token.source == "cli" else token.source
+                _refuse_bare_value(argument.hint, token)
                 _refuse_fraction(argument.hint, token)
 
     # cyclopts lets the first configuration win
@@ -155,23 +158,33 @@ def _bind(
     try:
         _, bound, _ = app.parse_args(list(tokens), print_error=False, exit_on_error=False, verbose=False)
     except cyclopts.CycloptsError as error:
-        raise InputError(_sentence(error, where)) from None
+        raise InputError(_sentence(error, where, tokens)) from None
     except ValueError as error:  # from the __post_init__ of a configuration
         raise InputError(_with_origin(str(error), origins)) from None
     return bound
 
 
-def _sentence(error: cyclopts.CycloptsError, where: str) -> str:
+def _sentence(error: cyclopts.CycloptsError, where: str, tokens: Sequence[str]) -> str:
     """What is wrong in one sentence; cyclopts' own where it says enough."""
     if isinstance(error, cyclopts.MissingArgumentError) and error.argument and not error.argument.tokens:
         name = str(error.argument.name)
+        if name in tokens:
+            return f"option {name} has no value; write one after it"
         if name.startswith("-"):
-            return f"option {name} is missing; give {name} {error.argument.name.lstrip('-').upper()}"
+            return f"option {name} is missing; give it here or in a --config file"
         return f"input {name} is missing; '{where} --help' shows what to give"
     if isinstance(error, cyclopts.UnusedCliTokensError):
         unused = " ".join(error.unused_tokens or ())
         return f"unexpected input '{unused}'; '{where} --help' shows what the command takes"
     return str(error)
+
+
+def _refuse_bare_value(hint: Any, token: Any) -> None:
+    """Refuse `--optimizer 3`, which cyclopts would give to the first field of the nested configuration."""
+    if dataclass_of(hint) and not token.keys and not str(token.value).lstrip().startswith("{"):
+        raise InputError(
+            f"option {token.keyword} is a group; give its fields, as in {token.keyword}.FIELD VALUE"
+        )
 
 
 def _refuse_fraction(hint: Any, token: Any) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from toolkit_shared.cli import Flat
 from toolkit_shared.errors import InputError, require
+
 from toy_toolkit.settings import Optimizer
 
 

@@ -4,13 +4,14 @@ from pathlib import Path
 from typing import Annotated
 
 from toolkit_shared.cli import Flat, emit
+
 from toy_toolkit.settings import Settings
 
 
 def train(
     data: Path,
     /,
-    config: Annotated[Settings, Flat] = Settings(),  # noqa: B008
+    config: Annotated[Settings, Flat] = Settings(),
     *,
     out: Path,
     resume: bool = True,
