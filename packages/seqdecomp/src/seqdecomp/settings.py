@@ -27,7 +27,8 @@ class DecompositionSettings:
     Attributes:
         min_length: Shortest sequence, in tokens; a power of two.
         max_length: Longest sequence, in tokens; a power of two.
-        target: "exact": a sequence of length n holds n tokens; "plus1": it holds n + 1 (n inputs and n targets).
+        target: "exact": a sequence of length n holds n tokens; "plus1": it holds n + 1, so that each of
+            its n inputs has a target.
         overflow: What a document longer than max_length becomes: "greedy": as many pieces of max_length as
             fit; "random": pieces of random length, as the released code of the paper cuts them.
         tail: What becomes of the end of a document that is shorter than min_length: "drop"; "anchor-end"
@@ -49,9 +50,7 @@ class DecompositionSettings:
             if value < 1 or value & (value - 1):
                 raise ValueError(f"{name}: {value} is not a power of two; nearest: {_nearest_power(value)}")
         if self.min_length > self.max_length:
-            raise ValueError(
-                f"min_length: {self.min_length} is above max_length {self.max_length}; exchange or change them"
-            )
+            raise ValueError(f"min_length: {self.min_length} is above max_length {self.max_length}; lower it")
         _check_choice("target", self.target, TARGETS)
         _check_choice("overflow", self.overflow, OVERFLOWS)
         _check_choice("tail", self.tail, TAILS)
