@@ -1,7 +1,8 @@
 """The settings that several commands share; plain values only, each checked where it is made."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 Target = Literal["exact", "plus1"]
 Overflow = Literal["greedy", "random"]
@@ -14,6 +15,8 @@ InputFormat = Literal[
 ]
 TextUnit = Literal["file", "line", "blank-line"]
 TokenType = Literal["auto", "uint16", "uint32"]
+Attention = Literal["auto", "masked", "varlen", "loop"]
+Precision = Literal["auto", "32-true", "bf16-mixed", "bf16-true"]
 
 TARGETS: tuple[Target, ...] = ("exact", "plus1")
 OVERFLOWS: tuple[Overflow, ...] = ("greedy", "random")
@@ -126,6 +129,162 @@ class ReadSettings:
             raise ValueError(f"vocab_size: {self.vocab_size} is not positive; give 1 or more")
         if self.unit_mib < 1:
             raise ValueError(f"unit_mib: {self.unit_mib} is not positive; give 1 or more")
+
+
+MODEL_PRESETS: Mapping[str, Mapping[str, int]] = {
+    "tiny": {"width": 96, "num_layers": 2, "num_heads": 4},
+    "160m": {"width": 768, "num_layers": 12, "num_heads": 12},
+    "410m": {"width": 1024, "num_layers": 24, "num_heads": 16},
+    "1b": {"width": 2048, "num_layers": 24, "num_heads": 16},
+    "3b": {"width": 2560, "num_layers": 32, "num_heads": 32},
+    "7b": {"width": 4096, "num_layers": 32, "num_heads": 32},
+}
+PAPER_VOCABULARY = 50_432
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSettings:
+    """The size of the transformer; a preset, of which each field may be changed.
+
+    Attributes:
+        name: Preset: tiny, 160m, 410m, 1b, 3b, 7b.
+        width: Model width; unset: of the preset. So are num_layers and num_heads.
+        num_layers: Number of blocks.
+        num_heads: Attention heads.
+        vocab_size: Rows of the embedding; unset: the store's vocabulary, rounded up to a multiple of 64,
+            and at least the paper's 50,432 for the presets of the paper.
+        max_length: Longest sequence the rotary table is built for; unset: that of the data.
+        rope_base: Base of the rotary frequencies; the paper's mixture study has 10,000.
+        norm_eps: Added to the variance in every normalisation.
+        attention: How attention stays inside documents where an arm masks them.
+    """
+
+    name: str = "tiny"
+    width: int | None = None
+    num_layers: int | None = None
+    num_heads: int | None = None
+    vocab_size: int | None = None
+    max_length: int | None = None
+    rope_base: float = 100_000.0
+    norm_eps: float = 1e-5
+    attention: Attention = "auto"
+
+    def __post_init__(self) -> None:
+        _check_choice("model name", self.name, tuple(MODEL_PRESETS))
+        _check_choice("attention", self.attention, ("auto", "masked", "varlen", "loop"))
+        for name in ("width", "num_layers", "num_heads", "vocab_size", "max_length"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name}: {value} is not positive; give 1 or more")
+        if self.rope_base <= 1:
+            raise ValueError(f"rope_base: {self.rope_base:g} is not above 1; the paper has 100000")
+        sizes = self.sizes()
+        if sizes["width"] % sizes["num_heads"] or (sizes["width"] // sizes["num_heads"]) % 2:
+            raise ValueError(
+                f"num_heads: {sizes['num_heads']} does not divide width {sizes['width']} "
+                "into an even head width"
+            )
+
+    def sizes(self) -> dict[str, int]:
+        """Width, layers and heads, after the preset."""
+        given = {name: getattr(self, name) for name in ("width", "num_layers", "num_heads")}
+        return {
+            **MODEL_PRESETS[self.name],
+            **{name: value for name, value in given.items() if value is not None},
+        }
+
+    def arguments(self, *, vocab_size: int = 0, max_length: int = 8192) -> dict[str, Any]:
+        """Keyword arguments of the model, for data with `vocab_size` token ids and rows of `max_length`."""
+        vocabulary = self.vocab_size
+        if vocabulary is None:
+            vocabulary = 64 * -(-max(vocab_size, 1) // 64)
+            vocabulary = vocabulary if self.name == "tiny" else max(vocabulary, PAPER_VOCABULARY)
+        if vocabulary < vocab_size:
+            raise ValueError(
+                f"vocab_size: {vocabulary} is below the data's {vocab_size}; raise it or leave it out"
+            )
+        longest = max_length if self.max_length is None else self.max_length
+        if longest < max_length:
+            raise ValueError(
+                f"max_length: {longest} is below the data's rows of {max_length} tokens; raise it"
+            )
+        return {
+            **self.sizes(),
+            "vocab_size": vocabulary,
+            "max_length": longest,
+            "rope_base": self.rope_base,
+            "norm_eps": self.norm_eps,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizationSettings:
+    """AdamW, its schedule and the objective; the defaults are the released 1B recipe.
+
+    Attributes:
+        lr: Highest learning rate. That of models other than 160M to 1B is unconfirmed.
+        final_lr: Learning rate at the end of the cosine.
+        warmup_steps: Steps of linear warm-up, 5,000 in the paper; unset: a twentieth of the run,
+            at most 5,000.
+        weight_decay: On matrices only.
+        beta1: Decay of the first moment.
+        beta2: Decay of the second moment.
+        eps: Added to the root of the second moment; the paper does not say.
+        gradient_clip: Largest norm of the gradient; 0: no clipping, as in the paper's stability arm.
+        z_loss: Coefficient of the squared log partition function.
+    """
+
+    lr: float = 3e-3
+    final_lr: float = 3e-5
+    warmup_steps: int | None = None
+    weight_decay: float = 0.033
+    beta1: float = 0.9
+    beta2: float = 0.95
+    eps: float = 1e-8
+    gradient_clip: float = 1.0
+    z_loss: float = 1e-4
+
+    def __post_init__(self) -> None:
+        if self.lr <= 0:
+            raise ValueError(f"lr: {self.lr:g} is not positive; the paper has 0.003")
+        for name in ("final_lr", "weight_decay", "gradient_clip", "z_loss", "warmup_steps"):
+            value = getattr(self, name)
+            if value is not None and value < 0:
+                raise ValueError(f"{name}: {value:g} is negative; give 0 or more")
+        for name in ("beta1", "beta2"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name}: {getattr(self, name):g} is not in [0, 1)")
+
+    def warmup(self, total_steps: int) -> int:
+        """Steps of warm-up in a run of `total_steps`."""
+        return min(5000, total_steps // 20) if self.warmup_steps is None else self.warmup_steps
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExecutionSettings:
+    """How a training run is carried out; nothing here changes what is learned, beyond rounding.
+
+    Attributes:
+        precision: auto: bf16-mixed on CUDA, 32-true on a CPU.
+        compile: Compile the model, one static graph a sequence length, the longest first.
+        chunk_tokens: Tokens whose logits exist at a time; 0: all of a micro-batch. Saves memory, costs time.
+        checkpoint_steps: Steps between checkpoints.
+        log_steps: Steps between lines of metrics.jsonl.
+    """
+
+    precision: Precision = "auto"
+    compile: bool = False
+    chunk_tokens: int = 0
+    checkpoint_steps: int = 500
+    log_steps: int = 10
+
+    def __post_init__(self) -> None:
+        _check_choice("precision", self.precision, ("auto", "32-true", "bf16-mixed", "bf16-true"))
+        if self.chunk_tokens < 0:
+            raise ValueError(f"chunk_tokens: {self.chunk_tokens} is negative; give 0 or more")
+        for name in ("checkpoint_steps", "log_steps"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: {getattr(self, name)} is not positive; give 1 or more")
 
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
