@@ -1,0 +1,1 @@
+"""Stores, tokenizers and input formats: real data to arrays and back."""

@@ -1,0 +1,212 @@
+"""From text or token files to a store: tokens, document boundaries and the index of buckets; resumable."""
+
+import logging
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from toolkit_shared.artifacts import atomic_path, claim_folder
+from toolkit_shared.errors import InputError
+from toolkit_shared.execution import map_shards
+
+from seqdecomp.data.formats.detect import Inputs, find_inputs, is_store
+from seqdecomp.data.formats.open import dtype_for, plan_units
+from seqdecomp.data.store import STORE_KIND, Store
+from seqdecomp.data.tokenizer import Tokenizer, load_tokenizer
+from seqdecomp.data.unit_writer import UnitTask, write_unit
+from seqdecomp.indexing import BuildReport, finish_store, remove_leftovers
+from seqdecomp.settings import DecompositionSettings, ReadSettings
+
+log = logging.getLogger(__name__)
+
+
+def build_store(
+    inputs: Sequence[str | Path],
+    out: str | Path,
+    *,
+    tokenizer: str | Path | Tokenizer | None = None,
+    settings: DecompositionSettings | None = None,
+    read: ReadSettings | None = None,
+    sources: Mapping[str, str | Path] | None = None,
+    workers: int = 1,
+    engine: str = "local",
+    resume: bool = True,
+    overwrite: bool = False,
+    strict: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> BuildReport:
+    """Build a store in the folder `out`, or go on with a build that was cut off; the same for any `workers`.
+
+    Args:
+        inputs: Files, folders or globs, each a source of its own; or one finished store, to index it anew.
+        out: The folder to write.
+        tokenizer: What `load_tokenizer` takes, or a loaded tokenizer; needed where an input holds text.
+        settings: How documents are cut.
+        read: How the input is read.
+        sources: Further inputs, by the name of their source.
+        workers: Processes.
+        engine: "local" (process pool) or "ray".
+        resume: Go on with an unfinished build of the same configuration.
+        overwrite: Replace a store of another configuration.
+        strict: Stop at the first corrupt record; otherwise it is counted and skipped.
+        progress: Called with the number of work units done since the last call.
+
+    Raises:
+        InputError: an input, the tokenizer or the folder is unusable.
+    """
+    settings, read = settings or DecompositionSettings(), read or ReadSettings()
+    out = Path(out)
+    if any(is_store(Path(item)) for item in inputs):
+        return reindex_store(inputs, out, settings=settings, resume=resume, overwrite=overwrite)
+    found = find_inputs(inputs, format=read.format, sources=sources)
+    loaded = load_tokenizer(tokenizer, eos=read.eos) if isinstance(tokenizer, str | Path) else tokenizer
+    if loaded is None and any(item.format == "text" for item in found.files):
+        first = next(item for item in found.files if item.format == "text")
+        raise InputError(
+            f"{first.name}: holds text, and there is no tokenizer; pass --tokenizer bytes|NAME|FILE"
+        )
+    described = describe_tokenizer(loaded, read)
+    config = {
+        "inputs": [
+            [item.name, Path(item.path).stat().st_size, item.format, item.source] for item in found.files
+        ],
+        "sources": list(found.sources),
+        "settings": asdict(settings),
+        "read": asdict(read),
+        "tokenizer": described,
+        "strict": strict,
+    }
+    if claim_folder(out, kind=STORE_KIND, config=config, resume=resume, overwrite=overwrite) == "complete":
+        remove_leftovers(out)
+        return BuildReport.from_store(Store.open(out))
+    markers = write_tokens(
+        found, out, loaded, described, read, workers=workers, engine=engine, strict=strict, progress=progress
+    )
+    return finish_store(out, markers, config, sources=found.sources, tokenizer=described, settings=settings)
+
+
+def write_tokens(
+    found: Inputs,
+    out: Path,
+    tokenizer: Tokenizer | None,
+    described: Mapping[str, Any],
+    read: ReadSettings,
+    *,
+    workers: int = 1,
+    engine: str = "local",
+    strict: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> list[dict[str, Any]]:
+    """Tokenise all units that are not done yet; the markers of all units in order.
+
+    Each unit gives the files tokens/N.bin and documents/N.npy and, last, the marker units/N.json.
+    """
+    for name in ("tokens", "documents", "buckets", "units"):
+        (out / name).mkdir(exist_ok=True)
+    spec = None
+    if tokenizer is not None:
+        text = tokenizer.to_json()
+        spec = "bytes" if text is None else str(out / "tokenizer.json")
+        if text is not None:
+            with atomic_path(out / "tokenizer.json") as temporary:
+                temporary.write_text(text, encoding="utf-8")
+    units = plan_units(found.files, read)
+    tasks = [
+        UnitTask(
+            index=index,
+            unit=unit,
+            out=str(out),
+            tokenizer=spec,
+            eos_text=tokenizer.eos_text if tokenizer is not None else "",
+            eos_id=described["eos_id"],
+            vocab_size=described["vocab_size"],
+            dtype=read.dtype if read.dtype != "auto" else dtype_for(described["vocab_size"]),
+            read=read,
+            strict=strict,
+            in_worker=workers > 1 or engine != "local",
+        )
+        for index, unit in enumerate(units)
+    ]
+    done = sum((out / f"units/{task.index:05d}.json").exists() for task in tasks)
+    if done:
+        log.info("resumed with %d of %d units done", done, len(tasks))
+    return list(map_shards(write_unit, tasks, workers=workers, engine=engine, progress=progress))
+
+
+def reindex_store(
+    inputs: Sequence[str | Path],
+    out: Path,
+    *,
+    settings: DecompositionSettings,
+    resume: bool = True,
+    overwrite: bool = False,
+) -> BuildReport:
+    """A store with other decomposition settings over the token files of an existing one; nothing is tokenised.
+
+    Raises:
+        InputError: more than one input is given, or the existing store is not finished.
+    """
+    if len(inputs) != 1:
+        raise InputError(f"{inputs[0]}: a store is indexed anew only by itself; give it as the only input")
+    old = Store.open(inputs[0])
+    assert old.path is not None
+    config = {"store": old.fingerprint, "settings": asdict(settings)}
+    if claim_folder(out, kind=STORE_KIND, config=config, resume=resume, overwrite=overwrite) == "complete":
+        remove_leftovers(out)
+        return BuildReport.from_store(Store.open(out))
+    for name in ("tokens", "documents", "buckets"):
+        (out / name).mkdir(exist_ok=True)
+    if (old.path / "tokenizer.json").exists():
+        _copy(old.path / "tokenizer.json", out / "tokenizer.json")
+    markers: list[dict[str, Any]] = []
+    nothing = {"documents_without_eos": 0, "skipped_records": 0, "empty_documents": 0, "examples": []}
+    for file, entry in zip(old.files, old.manifest["files"], strict=True):
+        assert file.path is not None
+        assert file.boundaries_path is not None
+        _copy(file.boundaries_path, out / entry["documents_path"])
+        path = file.path.resolve()
+        relative = Path(os.path.relpath(path, out)).as_posix()
+        markers.append(
+            nothing | {"file": entry | {"path": str(path), "relative_path": relative, "referenced": True}}
+        )
+    if markers:
+        skipped = old.manifest["skipped"]
+        markers[0] |= {
+            "documents_without_eos": old.manifest["counts"]["documents_without_eos"],
+            "skipped_records": skipped["records"],
+            "empty_documents": skipped["empty_documents"],
+            "examples": skipped["examples"],
+        }
+    return finish_store(
+        out, markers, config, sources=old.sources, tokenizer=old.manifest["tokenizer"], settings=settings
+    )
+
+
+def describe_tokenizer(tokenizer: Tokenizer | None, read: ReadSettings) -> dict[str, Any]:
+    """What the manifest says of the tokenizer: name, EOS and number of ids, as far as they are known.
+
+    `eos_id` and `vocab_size` of `read` go before the tokenizer's own.
+
+    Raises:
+        InputError: the EOS id is not below the number of ids.
+    """
+    eos_id = read.eos_id if read.eos_id is not None or tokenizer is None else tokenizer.eos_id
+    vocab_size = read.vocab_size if read.vocab_size is not None or tokenizer is None else tokenizer.vocab_size
+    if eos_id is not None and vocab_size is not None and eos_id >= vocab_size:
+        raise InputError(
+            f"--eos-id: {eos_id} is not below the {vocab_size} ids of the vocabulary; check both"
+        )
+    return {
+        "name": tokenizer.spec if tokenizer is not None else None,
+        "eos_id": eos_id,
+        "eos_text": tokenizer.eos_text if tokenizer is not None else read.eos or None,
+        "vocab_size": vocab_size,
+    }
+
+
+def _copy(source: Path, target: Path) -> None:
+    with atomic_path(target) as temporary:
+        shutil.copyfile(source, temporary)
