@@ -10,9 +10,9 @@ A document of l tokens is cut from its front into the powers of two of its binar
   proportional to 1 / n ("random").
 - Tail, the rest of a document below the shortest length: "drop" leaves it out. "anchor-end" moves the
   document's last piece to end where the document ends: as many tokens are kept, the end-of-text token among
-  them, and what is left out lies before that piece (with a single piece: the document's beginning). "keep-
-  small" goes on cutting, down to length 1. "pad" makes the tail one sequence of the shortest length with a
-  shorter span; a tail without a prediction (one token under "plus1") is left out.
+  them, and what is left out lies before that piece (with a single piece: the document's beginning).
+  "keep-small" goes on cutting, down to length 1. "pad" makes the tail one sequence of the shortest length,
+  with a shorter span; a tail without a prediction (one token under "plus1") is left out.
 
 "plus1" and "random" are what the paper's released code does; the paper does not speak of the tail, so the
 policies other than "drop" are choices of this package.
