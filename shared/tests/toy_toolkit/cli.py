@@ -12,6 +12,7 @@ COMMANDS = {
     "missing": Command("Need an extra at import.", "toy_toolkit.commands.missing:missing"),
     "misplaced": Command("Have a default in an instance.", "toy_toolkit.commands.ends:misplaced"),
     "lines": Command("Print many lines.", "toy_toolkit.commands.ends:lines"),
+    "wait": Command("Wait for an interrupt.", "toy_toolkit.commands.ends:wait"),
 }
 
 

@@ -37,7 +37,7 @@ class Settings:
         odds: two whole numbers.
         lengths: any number of whole numbers.
         weights: name to weight.
-        cache: a folder.
+        cache_folder: a folder.
         optimizer: nested settings.
     """
 
@@ -47,5 +47,5 @@ class Settings:
     odds: tuple[int, int] = (2, 1)
     lengths: tuple[int, ...] = ()
     weights: dict[str, float] = field(default_factory=dict)
-    cache: Path | None = None
+    cache_folder: Path | None = None
     optimizer: Optimizer = field(default_factory=Optimizer)

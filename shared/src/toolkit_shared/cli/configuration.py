@@ -14,6 +14,8 @@ from inspect import Parameter
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
+import yaml
+
 from toolkit_shared.cli import nearest_name
 from toolkit_shared.errors import InputError
 
@@ -71,12 +73,10 @@ def read_config(given: str, function: Callable[..., Any], parameters: Mapping[st
     Raises:
         InputError: no such file or recipe, no YAML mapping, or a field is unknown or misplaced.
     """
-    import yaml
-
     path = _find(given, function)
     name = given if str(path) == given else path.name
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # a SafeLoader
     except OSError as error:
         raise InputError(f"{name}: {error.strerror or error}; name a readable YAML file") from None
     except UnicodeDecodeError:
@@ -97,8 +97,6 @@ def resolved_config(parameters: Mapping[str, Parameter], values: Mapping[str, An
 
     Inputs (positional parameters) and required options that were not given are left out.
     """
-    import yaml
-
     document: dict[str, Any] = {}
     for name, parameter in parameters.items():
         if is_positional(parameter) or name not in values:
@@ -172,6 +170,20 @@ def _syntax_message(error: Exception) -> str:
     return f"line {mark.line + 1}, column {mark.column + 1}: {problem}" if mark else problem
 
 
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader, which would let the second of two equal keys win in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if isinstance(key, str) and key in seen:
+                mark = key_node.start_mark
+                raise yaml.constructor.ConstructorError(None, None, f"field '{key}' is given twice", mark)
+            seen.add(key if isinstance(key, str) else None)
+        return super().construct_mapping(node, deep=deep)
+
+
 def _fields_of_command(parameters: Mapping[str, Parameter]) -> dict[str, Any]:
     """Field name to annotation; None as annotation marks an input, which no file can give."""
     fields: dict[str, Any] = {}
@@ -196,6 +208,7 @@ def _checked(
 ) -> dict[str, Any]:
     """`document` with field names as in the code, once each name and each nesting is known to be right."""
     checked: dict[str, Any] = {}
+    seen: set[str] = set()
     for key, value in document.items():
         name = str(key).replace("-", "_")
         shown = ".".join((*path, str(key)))
@@ -206,14 +219,16 @@ def _checked(
                 f"did you mean '{'.'.join((*path, near))}'?" if near else f"known are {', '.join(options)}"
             )
             raise InputError(f"{file}: unknown field '{shown}'; {known}")
-        if name in checked:
+        if name in seen:
             raise InputError(f"{file}: field '{shown}' is given twice; keep one")
+        seen.add(name)
         if fields[name] is None:
             raise InputError(f"{file}: field '{shown}' is an input; give it on the command line")
         nested = dataclass_of(fields[name])
         if nested is not None and not isinstance(value, dict):
             raise InputError(f"{file}: field '{shown}' is {value!r}; write a mapping of its own fields")
-        checked[name] = (
-            _checked(value, _fields_of_class(nested), file, (*path, str(key))) if nested else value
-        )
+        if nested is None:
+            checked[name] = value
+        elif value:  # an empty group changes nothing
+            checked[name] = _checked(value, _fields_of_class(nested), file, (*path, str(key)))
     return checked

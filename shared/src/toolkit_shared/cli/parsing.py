@@ -2,7 +2,9 @@
 
 import dataclasses
 import inspect
+import io
 import re
+import shutil
 import sys
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,6 +13,7 @@ from typing import Any
 
 import cyclopts
 from cyclopts.config import Dict
+from rich.console import Console
 
 from toolkit_shared.cli import configuration
 from toolkit_shared.cli.configuration import ConfigFile, dataclass_of, is_flat
@@ -43,7 +46,7 @@ def run_command(where: str, function: Callable[..., Any], tokens: Sequence[str])
     parameters = _parameters(function)
     require_class_defaults(function)
     if _wants_help(tokens):
-        _app(where, function, parameters, []).help_print([])
+        sys.stdout.write(_help(_app(where, function, parameters, [])))
         return 0
     common = configuration.split_common_options(tokens)
     files = [configuration.read_config(given, function, parameters) for given in common.configs]
@@ -109,6 +112,13 @@ def _wants_help(tokens: Sequence[str]) -> bool:
     return "--help" in options or "-h" in options
 
 
+def _help(app: cyclopts.App) -> str:
+    """The help text; through a buffer, for the console answers a closed pipe with an exit of its own."""
+    buffer = io.StringIO()
+    app.help_print([], console=Console(file=buffer, width=min(shutil.get_terminal_size().columns, 100)))
+    return buffer.getvalue().replace("\n\n\n", "\n\n")
+
+
 def _app(
     where: str, function: Callable[..., Any], parameters: Mapping[str, Parameter], config: list[Any]
 ) -> cyclopts.App:
@@ -149,7 +159,8 @@ def _bind(
         for argument in arguments:
             for token in argument.tokens:
                 origins[str(argument.name).lstrip("-")] = "" if token.source == "cli" else token.source
-                _refuse_bare_value(argument.hint, token)
+                if token.source == "cli":
+                    _refuse_bare_value(argument.hint, token)
                 _refuse_fraction(argument.hint, token)
 
     # cyclopts lets the first configuration win

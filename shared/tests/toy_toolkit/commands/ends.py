@@ -1,5 +1,6 @@
 """Commands that show one way of ending each."""
 
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -50,3 +51,9 @@ def lines() -> None:
     """Print many lines."""
     for number in range(200_000):
         print(number)
+
+
+def wait() -> None:
+    """Wait for an interrupt."""
+    print("waiting", flush=True)
+    time.sleep(60)
