@@ -1,0 +1,156 @@
+"""What Lightning trainings share: optimizer groups, the schedule, checkpoints that are whole, throughput."""
+
+import logging
+import math
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.plugins.io import CheckpointIO
+from torch import nn
+
+from toolkit_shared.artifacts import atomic_path
+
+log = logging.getLogger(__name__)
+
+
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Optimizer groups of the trainable parameters: matrices with `weight_decay`, the others without.
+
+    The order within each group is that of `model.named_parameters()`, so a resumed optimizer state fits. An
+    empty group is left out.
+    """
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    matrices = [parameter for parameter in trainable if parameter.ndim >= 2]
+    vectors = [parameter for parameter in trainable if parameter.ndim < 2]
+    groups = [
+        {"params": matrices, "weight_decay": weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]
+
+
+def cosine_schedule(step: int, *, warmup_steps: int, total_steps: int, lr: float, final_lr: float) -> float:
+    """Learning rate of optimizer step `step` (from 0): linear warm-up to `lr`, then cosine to `final_lr`.
+
+    Step 0 trains with lr / warmup_steps (with `lr` when there is no warm-up), step `warmup_steps` with `lr`,
+    and every step from `total_steps` on with `final_lr`.
+
+    Raises:
+        ValueError: `warmup_steps` is negative, or `step` is.
+    """
+    if warmup_steps < 0 or step < 0:
+        raise ValueError(f"step {step} and warmup_steps {warmup_steps} must not be negative")
+    if step < warmup_steps:
+        return lr * (step + 1) / warmup_steps
+    done = min(1.0, (step - warmup_steps) / max(1, total_steps - warmup_steps))
+    return final_lr + 0.5 * (lr - final_lr) * (1 + math.cos(math.pi * done))
+
+
+class AtomicCheckpointIO(CheckpointIO):
+    """Checkpoints that are whole or absent after a crash, and are read without running code from them."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
+    ) -> None:
+        """Write `path` through a temporary name in the same folder, flushed to the disk before it is renamed.
+
+        Raises:
+            ValueError: `storage_options` were given; there are none.
+        """
+        if storage_options is not None:
+            raise ValueError("storage_options: local files take none")
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(Path(path)) as temporary:
+            torch.save(checkpoint, temporary)
+
+    def load_checkpoint(
+        self,
+        path: str | Path,
+        map_location: Callable[..., Any] | None = None,
+        weights_only: bool | None = None,
+    ) -> dict[str, Any]:
+        """The checkpoint as tensors and plain values; always read with `weights_only=True`."""
+        location: Any = "cpu" if map_location is None else map_location
+        checkpoint: dict[str, Any] = torch.load(path, map_location=location, weights_only=True)
+        return checkpoint
+
+    def remove_checkpoint(self, path: str | Path) -> None:
+        """Delete `path`; nothing happens when it is gone."""
+        Path(path).unlink(missing_ok=True)
+
+
+class Throughput(Callback):
+    """Tokens per second over the last `every_steps` optimizer steps, given to `report` and to the log.
+
+    Args:
+        tokens_per_step: Tokens that all devices together train on in one optimizer step.
+        every_steps: How often to report.
+        report: Receives (optimizer steps done, tokens per second); without it, a line is logged.
+    """
+
+    def __init__(
+        self,
+        *,
+        tokens_per_step: int,
+        every_steps: int = 50,
+        report: Callable[[int, float], None] | None = None,
+    ) -> None:
+        self.tokens_per_step, self.every_steps, self.report = tokens_per_step, every_steps, report
+        self._since: tuple[int, float] | None = None
+        self._reported = 0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock."""
+        self._since = (trainer.global_step, time.perf_counter())
+        self._reported = trainer.global_step
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Report when `every_steps` optimizer steps are done since the last report."""
+        step = trainer.global_step
+        if self._since is None or step - self._reported < self.every_steps or not trainer.is_global_zero:
+            return
+        if trainer.strategy.root_device.type == "cuda":
+            torch.cuda.synchronize()
+        now = time.perf_counter()
+        rate = (step - self._since[0]) * self.tokens_per_step / max(now - self._since[1], 1e-9)
+        self._since, self._reported = (step, now), step
+        if self.report is not None:
+            self.report(step, rate)
+        else:
+            log.info("step %d: %.3g tokens/s", step, rate)
+
+
+def trainer_defaults(device: str, *, devices: int = 1, strategy: str = "auto") -> Mapping[str, Any]:
+    """Arguments of `lightning.Trainer` for a device: accelerator, strategy, precision, and no side outputs.
+
+    Args:
+        device: `auto`, `cpu` or `cuda`.
+        devices: Processes, one a device.
+        strategy: `auto` is one device, or DDP over several; any other name is Lightning's.
+
+    Raises:
+        ValueError: the device is not known.
+    """
+    if device not in ("auto", "cpu", "cuda"):
+        raise ValueError(f"device: {device!r} is not one of auto, cpu, cuda")
+    on_cuda = device == "cuda" or (device == "auto" and torch.cuda.is_available())
+    if strategy == "auto" and devices > 1:
+        # A CPU run may come from a library call, whose script must not be started a second time.
+        strategy = "ddp" if on_cuda else "ddp_spawn"
+    return {
+        "accelerator": "cuda" if on_cuda else "cpu",
+        "devices": devices,
+        "strategy": strategy,
+        "precision": "bf16-mixed" if on_cuda else "32-true",
+        "logger": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "use_distributed_sampler": False,
+        "num_sanity_val_steps": 0,
+    }
