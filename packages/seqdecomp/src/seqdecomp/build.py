@@ -144,7 +144,7 @@ def reindex_store(
     resume: bool = True,
     overwrite: bool = False,
 ) -> BuildReport:
-    """A store with other decomposition settings over the token files of an existing one; nothing is tokenised.
+    """A store with other decomposition settings over the token files of an existing one.
 
     Raises:
         InputError: more than one input is given, or the existing store is not finished.

@@ -148,11 +148,11 @@ def store_fingerprint(manifest: Mapping[str, Any]) -> str:
     places = ("path", "relative_path", "referenced", "documents_path")
     files = [{k: v for k, v in entry.items() if k not in places} for entry in manifest["files"]]
     contents = {name: manifest[name] for name in ("settings", "sources", "buckets", "counts")}
-    return fingerprint(contents | {"files": files, "eos_id": manifest["tokenizer"]["eos_id"]})
+    return str(fingerprint(contents | {"files": files, "eos_id": manifest["tokenizer"]["eos_id"]}))
 
 
 def remove_leftovers(out: Path) -> None:
-    """Remove what a build needs only until its manifest is there, and what a killed process left half-written.
+    """Remove what only an unfinished build needs, and what a killed process left half-written.
 
     A finished store holds exactly what its manifest names, however often its build was cut off.
     """
@@ -192,13 +192,13 @@ def _write_bucket(out: Path, length: int, bucket: Bucket, settings: Decompositio
         "path": path,
         "sequences": len(bucket.starts),
         "tokens": int(bucket_spans(length, bucket, settings).sum()),
-        "hash": hash_file(out / path),
+        "hash": hash_file(out / path, whole=True),
     }
     if bucket.spans is not None:
         entry["spans_path"] = f"buckets/{length}.spans.npy"
         with atomic_path(out / entry["spans_path"]) as temporary, open(temporary, "wb") as stream:
             np.save(stream, np.ascontiguousarray(bucket.spans, dtype=np.int32), allow_pickle=False)
-        entry["spans_hash"] = hash_file(out / entry["spans_path"])
+        entry["spans_hash"] = hash_file(out / entry["spans_path"], whole=True)
     return entry
 
 

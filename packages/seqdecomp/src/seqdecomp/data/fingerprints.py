@@ -9,17 +9,17 @@ SAMPLES = 256
 SAMPLE_BYTES = 1 << 16
 
 
-def hash_file(path: Path) -> str:
+def hash_file(path: Path, *, whole: bool = False) -> str:
     """A hash of the contents, with its kind in front.
 
-    "sha256:..." covers every byte. Files above 256 MiB, which are only referred to, get "sampled:...": the size
-    and 256 blocks of 64 KiB at even distances, first and last included; it finds truncation and replaced
-    files, not one changed byte.
+    "sha256:..." covers every byte. Without `whole`, files above 256 MiB get "sampled:...": the size and 256
+    blocks of 64 KiB at even distances, first and last included; it finds truncated and replaced files, not
+    one changed byte. It is meant for token files of others that a store only refers to.
     """
     size = path.stat().st_size
     digest = hashlib.sha256()
     with open(path, "rb") as stream:
-        if size <= WHOLE_BYTES:
+        if whole or size <= WHOLE_BYTES:
             while block := stream.read(1 << 20):
                 digest.update(block)
             return f"sha256:{digest.hexdigest()}"
@@ -32,10 +32,4 @@ def hash_file(path: Path) -> str:
 
 def hash_file_as(path: Path, recorded: str) -> str:
     """The hash of the contents in the kind of a recorded one."""
-    if recorded.startswith("sha256:"):
-        digest = hashlib.sha256()
-        with open(path, "rb") as stream:
-            while block := stream.read(1 << 20):
-                digest.update(block)
-        return f"sha256:{digest.hexdigest()}"
-    return hash_file(path)
+    return hash_file(path, whole=recorded.startswith("sha256:"))

@@ -13,11 +13,11 @@ import numpy.typing as npt
 from toolkit_shared.errors import InputError
 
 from seqdecomp.data.buckets import Bucket
-from seqdecomp.data.gather import gather_rows
+from seqdecomp.data.gather import gather_rows, gather_rows_of_files
 from seqdecomp.settings import DecompositionSettings
 
 STORE_KIND = "seqdecomp-store"
-# An open map holds a file descriptor, and the usual limit is 1,024 a process.
+# An open map holds a file descriptor, and many systems allow a process 1,024.
 MAX_OPEN_FILES = 512
 
 
@@ -149,6 +149,15 @@ class Store:
         )
         return cls([file], buckets=buckets, settings=settings, eos_id=eos_id, vocab_size=vocab_size)
 
+    def __getstate__(self) -> dict[str, Any]:
+        # Maps would be pickled by value, token for token; a worker process opens its own.
+        cached = ("_open", "document_starts", "document_lengths", "document_sources")
+        return {name: value for name, value in self.__dict__.items() if name not in cached}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._open = OrderedDict()
+
     @property
     def tokens_total(self) -> int:
         """Tokens in all files."""
@@ -201,7 +210,7 @@ class Store:
         return Bucket(starts, spans)
 
     def tokens_of_file(self, index: int) -> npt.NDArray[np.integer]:
-        """The token array of file `index`, read-only; the last 512 files used stay open."""
+        """The token array of file `index`, read-only; the files used last stay open."""
         tokens = self._open.pop(index, None)
         if tokens is None:
             tokens = self.files[index].open_tokens()
@@ -243,15 +252,11 @@ class Store:
             or (starts + span > self.file_starts[np.minimum(files + 1, len(self.files))]).any()
         ):
             raise ValueError(f"a row of {span} tokens leaves its token file")
-        for file in np.unique(files).tolist():
-            rows = np.flatnonzero(files == file)
-            local = starts[rows] - self.file_starts[file]
-            if len(rows) == len(starts):
-                gather_rows(self.tokens_of_file(file), local, out)
-            else:
-                part = np.empty((len(rows), span), dtype=out.dtype)
-                gather_rows(self.tokens_of_file(file), local, part)
-                out[rows] = part
+        local = starts - self.file_starts[files]
+        if files[0] == files[-1] and (files == files[0]).all():
+            gather_rows(self.tokens_of_file(int(files[0])), local, out)
+        else:
+            gather_rows_of_files(self.tokens_of_file, files, local, out)
         return out
 
     def gather_segments(

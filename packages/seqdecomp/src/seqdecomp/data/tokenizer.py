@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from toolkit_shared.errors import InputError
 
-# Tried in this order where --eos does not name one: GPT-NeoX and GPT-2, Llama 3, Llama 1 and 2, Qwen 2, Gemma,
-# and a few common ones of home-made tokenizers.
+# Tried in this order where --eos does not name one: GPT-NeoX and GPT-2, Llama 3, Llama 1 and 2, Qwen 2,
+# Gemma, and a few common ones of home-made tokenizers.
 KNOWN_EOS = (
     "<|endoftext|>",
     "<|end_of_text|>",

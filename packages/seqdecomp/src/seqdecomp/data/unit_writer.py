@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from toolkit_shared.artifacts import atomic_path, write_json
+from toolkit_shared.artifacts import atomic_path, read_json, write_json
 from toolkit_shared.errors import InputError
 
 from seqdecomp.data.fingerprints import hash_file
@@ -60,8 +60,6 @@ def write_unit(task: UnitTask) -> dict[str, Any]:
         marker = _refer(task, out) if task.unit.format in FLAT_FORMATS else _tokenize(task, out)
         write_json(marker_path, marker)
         return marker
-    from toolkit_shared.artifacts import read_json
-
     marker = read_json(marker_path)
     assert isinstance(marker, dict)
     return marker
@@ -194,7 +192,7 @@ def _marker(
         | {
             "documents": len(boundaries) - 1,
             "documents_path": documents_path,
-            "documents_hash": hash_file(out / documents_path),
+            "documents_hash": hash_file(out / documents_path, whole=True),
         },
         "documents_without_eos": without_eos,
         "skipped_records": skipped.records,

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from toolkit_shared.errors import InputError
 
 from seqdecomp.data.formats.units import FlatTokens
@@ -38,3 +39,15 @@ def open_datatrove(path: str, name: str) -> FlatTokens:
         )
     boundaries = np.unique(np.concatenate([np.zeros(1, np.int64), ends]))
     return FlatTokens(path, "uint16" if size == 2 * total else "uint32", 0, total, boundaries)
+
+
+def write_datatrove_index(
+    path: Path, lengths: npt.NDArray[np.int64], *, tokenizer: str, item_bytes: int
+) -> None:
+    """Write NAME.ds.index and NAME.ds.metadata beside `path` (NAME.ds) for documents of these `lengths`."""
+    ends = np.cumsum(lengths)
+    total = int(ends[-1]) if len(ends) else 0
+    Path(f"{path}.index").write_bytes(ends.astype("<u8").tobytes())
+    Path(f"{path}.metadata").write_text(
+        f"{tokenizer}|{item_bytes}\n{total}\n{total} tokens", encoding="utf-8"
+    )

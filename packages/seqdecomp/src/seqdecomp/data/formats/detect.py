@@ -56,7 +56,7 @@ def find_inputs(
 ) -> Inputs:
     """All input files under `inputs`, sorted inside each, none twice.
 
-    Each of `inputs` is a source of that name (its last path part); each of `sources` is one by its given name.
+    Each of `inputs` is a source named for its last path part; each of `sources` is one by its given name.
 
     Raises:
         InputError: an input does not exist, gives no file, or its format is not known.
@@ -98,7 +98,8 @@ def format_of(path: Path, name: str, format: str = "auto") -> Format:
     found = SUFFIXES.get(suffix)
     if found is None or (compression and found != "jsonl"):
         raise InputError(
-            f"{name}: the ending '{path.suffix}' is not known; pass --format with one of {', '.join(ALL_FORMATS)}"
+            f"{name}: the ending '{path.suffix}' is not known; "
+            f"pass --format with one of {', '.join(ALL_FORMATS)}"
         )
     return found
 
@@ -125,7 +126,7 @@ def _expand(item: str, format: str) -> list[tuple[Path, str]]:
         return [(path, path.name)]
     if path.is_dir():
         parent = path.resolve().parent
-        found = [p for p in _walk(path) if format != "auto" or _is_known(p)]
+        found = [p for p in _walk(path) if (_is_known(p) if format == "auto" else _may_be(p, format))]
         result = [(p, p.resolve().relative_to(parent).as_posix()) for p in found if _is_input(p)]
         if not result:
             raise InputError(f"{item}: no input file in this folder; name files, or pass --format")
@@ -147,7 +148,7 @@ def _walk(folder: Path) -> list[Path]:
 
 
 def _is_known(path: Path) -> bool:
-    """Whether a file found in a folder is taken for an input: by its ending; bare .json files are mostly settings."""
+    """Whether a file found in a folder is an input by its ending; bare .json files are mostly settings."""
     if path.suffix.lower() == ".json" or path.name in ("manifest.jsonl",):
         return False
     try:
@@ -155,6 +156,14 @@ def _is_known(path: Path) -> bool:
     except InputError:
         return False
     return True
+
+
+def _may_be(path: Path, format: str) -> bool:
+    """Whether a file found in a folder can be of the told format; text and JSON lines may have any ending."""
+    endings = [suffix for suffix, known in SUFFIXES.items() if known == format]
+    if format in ("megatron", "nanogpt"):
+        endings = [".bin"]
+    return format in ("text", "jsonl") or path.suffix.lower() in endings
 
 
 def _is_input(path: Path) -> bool:

@@ -1,10 +1,12 @@
 """Parquet files and Arrow files of Hugging Face data sets (save_to_disk), read by pyarrow alone."""
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from toolkit_shared.errors import InputError
 
 from seqdecomp.data.formats.units import Document, Input, OnBad, Unit
@@ -103,7 +105,8 @@ def choose_column(schema: Any, name: str, text_field: str, ids_field: str) -> st
     near = difflib.get_close_matches(text_field, schema.names, n=1)
     hint = f"; nearest: '{near[0]}'" if near else ""
     raise InputError(
-        f"{name}: no column '{text_field}' or '{ids_field}' among {', '.join(schema.names)}{hint}; pass --text-field"
+        f"{name}: no column '{text_field}' or '{ids_field}' among {', '.join(schema.names)}{hint}; "
+        "pass --text-field"
     )
 
 
@@ -133,3 +136,40 @@ def _open_parquet(path: str, name: str) -> Any:
 
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:160]
+
+
+def write_parquet(
+    path: Path, documents: Iterable[npt.NDArray[np.integer]], ids_field: str = "input_ids"
+) -> int:
+    """Write one row a document with the column `ids_field` (list of int64); the number of rows.
+
+    Row groups hold about a million tokens each.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = pa.schema([(ids_field, pa.list_(pa.int64()))])
+    rows = 0
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for group in _groups(documents, 1 << 20):
+            offsets = np.concatenate([[0], np.cumsum([len(ids) for ids in group])]).astype(np.int32)
+            values = pa.array(np.concatenate(group).astype(np.int64))
+            column = pa.ListArray.from_arrays(pa.array(offsets), values)
+            writer.write_table(pa.table([column], schema=schema))
+            rows += len(group)
+    return rows
+
+
+def _groups(
+    documents: Iterable[npt.NDArray[np.integer]], tokens: int
+) -> Iterator[list[npt.NDArray[np.integer]]]:
+    group: list[npt.NDArray[np.integer]] = []
+    held = 0
+    for ids in documents:
+        group.append(ids)
+        held += len(ids)
+        if held >= tokens:
+            yield group
+            group, held = [], 0
+    if group:
+        yield group

@@ -13,7 +13,7 @@ COMPRESSED = (".gz", ".zst")
 
 
 def plan_jsonl(inputs: Sequence[Input], unit_bytes: int) -> list[Unit]:
-    """Ranges of about `unit_bytes` of plain files, and whole compressed files (they cannot be entered midway)."""
+    """Ranges of about `unit_bytes` of plain files; compressed ones, which have no way in, stay whole."""
     units = []
     for item in inputs:
         compressed = item.path.endswith(COMPRESSED)

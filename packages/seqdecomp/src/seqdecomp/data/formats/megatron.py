@@ -4,6 +4,7 @@ import struct
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from toolkit_shared.errors import InputError
 
 from seqdecomp.data.formats.units import FlatTokens
@@ -76,8 +77,8 @@ def _check_index(
     if len(wrong):
         k = int(wrong[0])
         raise InputError(
-            f"{index_name}: sequence {k} begins at byte {pointers[k]}, not at {(ends[k] - sizes[k]) * itemsize}, so the "
-            "tokens are not one contiguous array; write the dataset again"
+            f"{index_name}: sequence {k} begins at byte {pointers[k]}, not at {(ends[k] - sizes[k]) * itemsize}, "
+            "so the tokens are not one contiguous array; write the dataset again"
         )
     indices = document_indices
     ordered = (
@@ -92,3 +93,20 @@ def _check_index(
         raise InputError(
             f"{name}: has {path.stat().st_size} bytes, but its index tells {total}; copy it again"
         )
+
+
+def write_megatron_index(path: Path, lengths: npt.NDArray[np.int64], dtype: str) -> None:
+    """Write NAME.idx for documents of one sequence each with these `lengths` in tokens, int64 [documents].
+
+    Raises:
+        ValueError: a document is longer than the format's int32 can tell, or the dtype is not of the format.
+    """
+    if len(lengths) and int(lengths.max()) >= 1 << 31:
+        raise ValueError(f"a document of {int(lengths.max())} tokens does not fit the index's int32")
+    code = next(code for code, name in DTYPES.items() if name == dtype)
+    ends = np.cumsum(lengths)
+    with open(path, "wb") as stream:
+        stream.write(HEADER.pack(MAGIC, 1, code, len(lengths), len(lengths) + 1))
+        stream.write(lengths.astype("<i4").tobytes())
+        stream.write(((ends - lengths) * np.dtype(dtype).itemsize).astype("<i8").tobytes())
+        stream.write(np.arange(len(lengths) + 1, dtype="<i8").tobytes())

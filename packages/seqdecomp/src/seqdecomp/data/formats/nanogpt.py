@@ -41,3 +41,17 @@ def open_nanogpt(path: str, name: str, *, dtype: str | None, eos_id: int | None)
             f"{name}: its header tells {int(header[2])} tokens, but it holds {len(tokens)}; copy it again"
         )
     return FlatTokens(path, dtype, HEADER_BYTES, len(tokens), boundaries_at_eos(tokens, eos_id))
+
+
+def nanogpt_header(tokens: int, dtype: str) -> bytes:
+    """The header of 256 int32 in front of `tokens` ids of uint16 or uint32.
+
+    Raises:
+        ValueError: there are more tokens than the header's int32 can tell.
+    """
+    if tokens >= 1 << 31:
+        raise ValueError(f"{tokens} tokens do not fit the header's int32")
+    header = np.zeros(256, "<i4")
+    magic = next(magic for magic, (_, name) in MAGICS.items() if name == dtype)
+    header[:3] = magic, MAGICS[magic][0], tokens
+    return header.tobytes()

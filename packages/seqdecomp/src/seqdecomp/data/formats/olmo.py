@@ -1,6 +1,6 @@
 """OLMo token files: flat ids with the ending .npy but no header, documents ended by EOS."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,8 @@ def open_olmo(path: str, name: str, *, dtype: str | None, eos_id: int | None) ->
             dtype, offset = _npy_header(path, name)
     if dtype is None:
         raise InputError(
-            f"{name}: a headerless token file does not tell its dtype; pass --dtype uint16|uint32 or --vocab-size N"
+            f"{name}: a headerless token file does not tell its dtype; "
+            "pass --dtype uint16|uint32 or --vocab-size N"
         )
     tokens = map_flat(path, name, dtype, offset)
     return FlatTokens(path, dtype, offset, len(tokens), boundaries_at_eos(tokens, eos_id))
@@ -93,6 +94,18 @@ def _npy_header(path: str, name: str) -> tuple[str, int]:
         offset = stream.tell()
     if len(shape) != 1 or dtype.kind not in "ui" or dtype.byteorder == ">":
         raise InputError(
-            f"{name}: holds a {dtype} array of shape {shape}; flat token files hold one row of little-endian integers"
+            f"{name}: holds a {dtype} array of shape {shape}; "
+            "flat token files hold one row of little-endian integers"
         )
     return dtype.name, offset
+
+
+def write_flat(path: Path, blocks: Iterable[npt.NDArray[np.integer]], dtype: str, header: bytes = b"") -> int:
+    """Write `header` and the blocks one after the other as little-endian `dtype`; the number of tokens."""
+    tokens = 0
+    with open(path, "wb") as stream:
+        stream.write(header)
+        for block in blocks:
+            stream.write(np.ascontiguousarray(block, dtype=np.dtype(dtype).newbyteorder("<")).tobytes())
+            tokens += len(block)
+    return tokens
