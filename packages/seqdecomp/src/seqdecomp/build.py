@@ -12,8 +12,9 @@ from toolkit_shared.artifacts import atomic_path, claim_folder
 from toolkit_shared.errors import InputError
 from toolkit_shared.execution import map_shards
 
+from seqdecomp.data.encoding import describe_tokenizer, require_tokenizer
 from seqdecomp.data.formats.detect import Inputs, find_inputs, is_store
-from seqdecomp.data.formats.open import dtype_for, plan_units
+from seqdecomp.data.formats.open import plan_units, store_dtype
 from seqdecomp.data.store import STORE_KIND, Store
 from seqdecomp.data.tokenizer import Tokenizer, load_tokenizer
 from seqdecomp.data.unit_writer import UnitTask, write_unit
@@ -63,11 +64,7 @@ def build_store(
         return reindex_store(inputs, out, settings=settings, resume=resume, overwrite=overwrite)
     found = find_inputs(inputs, format=read.format, sources=sources)
     loaded = load_tokenizer(tokenizer, eos=read.eos) if isinstance(tokenizer, str | Path) else tokenizer
-    if loaded is None and any(item.format == "text" for item in found.files):
-        first = next(item for item in found.files if item.format == "text")
-        raise InputError(
-            f"{first.name}: holds text, and there is no tokenizer; pass --tokenizer bytes|NAME|FILE"
-        )
+    require_tokenizer(found.files, loaded)
     described = describe_tokenizer(loaded, read)
     config = {
         "inputs": [
@@ -123,7 +120,7 @@ def write_tokens(
             eos_text=tokenizer.eos_text if tokenizer is not None else "",
             eos_id=described["eos_id"],
             vocab_size=described["vocab_size"],
-            dtype=read.dtype if read.dtype != "auto" else dtype_for(described["vocab_size"]),
+            dtype=store_dtype(read.dtype, described["vocab_size"]),
             read=read,
             strict=strict,
             in_worker=workers > 1 or engine != "local",
@@ -183,28 +180,6 @@ def reindex_store(
     return finish_store(
         out, markers, config, sources=old.sources, tokenizer=old.manifest["tokenizer"], settings=settings
     )
-
-
-def describe_tokenizer(tokenizer: Tokenizer | None, read: ReadSettings) -> dict[str, Any]:
-    """What the manifest says of the tokenizer: name, EOS and number of ids, as far as they are known.
-
-    `eos_id` and `vocab_size` of `read` go before the tokenizer's own.
-
-    Raises:
-        InputError: the EOS id is not below the number of ids.
-    """
-    eos_id = read.eos_id if read.eos_id is not None or tokenizer is None else tokenizer.eos_id
-    vocab_size = read.vocab_size if read.vocab_size is not None or tokenizer is None else tokenizer.vocab_size
-    if eos_id is not None and vocab_size is not None and eos_id >= vocab_size:
-        raise InputError(
-            f"--eos-id: {eos_id} is not below the {vocab_size} ids of the vocabulary; check both"
-        )
-    return {
-        "name": tokenizer.spec if tokenizer is not None else None,
-        "eos_id": eos_id,
-        "eos_text": tokenizer.eos_text if tokenizer is not None else read.eos or None,
-        "vocab_size": vocab_size,
-    }
 
 
 def _copy(source: Path, target: Path) -> None:

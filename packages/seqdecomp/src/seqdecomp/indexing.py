@@ -12,9 +12,9 @@ import numpy.typing as npt
 from toolkit_shared.artifacts import atomic_path, fingerprint, finish_folder
 
 from seqdecomp.data.buckets import Bucket
+from seqdecomp.data.encoding import MAX_EXAMPLES
 from seqdecomp.data.fingerprints import hash_file
 from seqdecomp.data.store import STORE_KIND, Store
-from seqdecomp.data.unit_writer import MAX_EXAMPLES
 from seqdecomp.decomposition import decompose
 from seqdecomp.settings import DecompositionSettings
 
@@ -69,6 +69,25 @@ class BuildReport:
             examples=skipped["examples"],
             fingerprint=store.fingerprint,
         )
+
+    def to_text(self) -> str:
+        """The report as a table of buckets and a few lines of totals."""
+        lines = [
+            f"{self.out}: {self.documents:,} documents, {self.tokens:,} tokens",
+            "",
+            "  length   sequences",
+        ]
+        lines += [f"{length:>8,} {count:>11,}" for length, count in self.buckets.items()]
+        dropped = self.dropped_tokens / self.tokens if self.tokens else 0.0
+        lines += [
+            "",
+            f"tokens in no sequence: {self.dropped_tokens:,} ({dropped:.1%})",
+            f"documents that keep their last token (EOS): {self.eos_survival:.1%}",
+            f"documents that do not end with EOS: {self.documents_without_eos:,}",
+            f"corrupt records skipped: {self.skipped_records:,}; empty records: {self.empty_documents:,}",
+        ]
+        lines += [f"  {example['place']}: {example['reason']}" for example in self.examples]
+        return "\n".join(lines)
 
 
 def finish_store(

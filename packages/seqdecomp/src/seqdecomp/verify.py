@@ -29,6 +29,15 @@ class Audit:
     sequence_tokens: int
     eos_survival: float
 
+    def to_text(self, name: str) -> str:
+        """The audit in words: a line for each problem, or one line of counts."""
+        if self.problems:
+            return "\n".join([f"{name}: {len(self.problems)} problems", *(f"  {p}" for p in self.problems)])
+        return (
+            f"{name}: sound; {self.documents:,} documents, {self.tokens:,} tokens, {self.sequences:,} sequences "
+            f"with {self.sequence_tokens:,} of them, EOS of {self.eos_survival:.1%} of the documents kept"
+        )
+
 
 def verify_store(path: str | Path) -> Audit:
     """Audit the store at `path`, reading every byte that it owns.

@@ -150,6 +150,13 @@ def load_tokenizer(spec: str | Path, *, eos: str = "") -> Tokenizer:
     return FileTokenizer(loaded, str(spec), eos)
 
 
+def tokenizer_from_json(text: str, eos: str) -> Tokenizer:
+    """The tokenizer of a tokenizer.json's contents, as `Tokenizer.to_json` gives them."""
+    import tokenizers
+
+    return FileTokenizer(tokenizers.Tokenizer.from_str(text), "tokenizer.json", eos)
+
+
 def find_eos(tokenizer: Any, spec: str, eos: str = "") -> tuple[str, int]:
     """Text and id of the end-of-text token: `eos` if given, else the first known name in the vocabulary.
 

@@ -2,27 +2,19 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from functools import lru_cache
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from toolkit_shared.artifacts import atomic_path, read_json, write_json
-from toolkit_shared.errors import InputError
 
+from seqdecomp.data.encoding import Skipped, encode_unit, id_limit, load_cached
 from seqdecomp.data.fingerprints import hash_file
-from seqdecomp.data.formats.open import open_flat, read_documents
-from seqdecomp.data.formats.units import FLAT_FORMATS, Document, Unit
-from seqdecomp.data.tokenizer import Tokenizer, load_tokenizer
+from seqdecomp.data.formats.open import open_flat
+from seqdecomp.data.formats.units import FLAT_FORMATS, FlatTokens, Unit
 from seqdecomp.settings import ReadSettings
-
-# Texts are tokenised this many at a time: enough for the library's batching, little enough for memory.
-BATCH_DOCUMENTS = 256
-MAX_EXAMPLES = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,69 +57,24 @@ def write_unit(task: UnitTask) -> dict[str, Any]:
     return marker
 
 
-def encode_documents(
-    documents: Iterator[Document], tokenizer: Tokenizer | None, *, eos_id: int | None, append_eos: bool
-) -> Iterator[npt.NDArray[np.integer]]:
-    """Token ids of each document in order; text gets EOS appended, ids only with `append_eos`.
-
-    Empty documents give arrays without tokens (no EOS).
-    """
-    while batch := list(islice(documents, BATCH_DOCUMENTS)):
-        texts = [item for item in batch if isinstance(item, str)]
-        assert tokenizer is not None or not texts
-        encoded = iter(tokenizer.encode_batch(texts) if tokenizer is not None and texts else [])
-        for item in batch:
-            ids = next(encoded) if isinstance(item, str) else item
-            is_text = isinstance(item, str)
-            if len(ids) and eos_id is not None and (is_text or (append_eos and ids[-1] != eos_id)):
-                ids = np.append(ids, np.asarray(eos_id, dtype=ids.dtype))
-            yield ids
-
-
-class Skipped:
-    """Counts what is left out, with the first places; stops at the first one under `strict`."""
-
-    def __init__(self, strict: bool) -> None:
-        self.strict = strict
-        self.records = 0
-        self.empty_documents = 0
-        self.examples: list[dict[str, str]] = []
-
-    def bad(self, place: str, reason: str) -> None:
-        """Count a corrupt record.
-
-        Raises:
-            InputError: under `strict`.
-        """
-        if self.strict:
-            raise InputError(f"{place}: {reason}; mend the record or leave out --strict")
-        self.records += 1
-        if len(self.examples) < MAX_EXAMPLES:
-            self.examples.append({"place": place, "reason": reason})
-
-
 def _tokenize(task: UnitTask, out: Path) -> dict[str, Any]:
     name = f"tokens/{task.index:05d}.bin"
     skipped = Skipped(task.strict)
-    tokenizer = load_cached(task.tokenizer, task.eos_text) if task.tokenizer else None
-    documents = read_documents(task.unit, task.read, task.eos_id, skipped.bad)
-    limit = min(task.vocab_size or (1 << 32), 1 << (16 if task.dtype == "uint16" else 32))
+    documents = encode_unit(
+        task.unit,
+        load_cached(task.tokenizer, task.eos_text) if task.tokenizer else None,
+        task.read,
+        eos_id=task.eos_id,
+        id_limit=id_limit(task.vocab_size, task.dtype),
+        skipped=skipped,
+    )
+    little_endian = np.dtype(task.dtype).newbyteorder("<")
     digest = hashlib.sha256()
     ends = [0]
     without_eos = 0
     with atomic_path(out / name) as temporary, open(temporary, "wb") as stream:
-        encoded = encode_documents(documents, tokenizer, eos_id=task.eos_id, append_eos=task.read.append_eos)
-        for number, ids in enumerate(encoded):
-            if len(ids) == 0:
-                skipped.empty_documents += 1
-                continue
-            if int(ids.min()) < 0 or int(ids.max()) >= limit:
-                wrong = int(ids.min()) if int(ids.min()) < 0 else int(ids.max())
-                skipped.bad(
-                    f"{task.unit.names[0]}, document {number} of its unit", f"id {wrong} is not below {limit}"
-                )
-                continue
-            data = ids.astype(f"<{np.dtype(task.dtype).str[1:]}").tobytes()
+        for ids in documents:
+            data = ids.astype(little_endian).tobytes()
             stream.write(data)
             digest.update(data)
             ends.append(ends[-1] + len(ids))
@@ -165,7 +112,7 @@ def _refer(task: UnitTask, out: Path) -> dict[str, Any]:
     )
 
 
-def count_without_eos(flat: Any, eos_id: int | None) -> int:
+def count_without_eos(flat: FlatTokens, eos_id: int | None) -> int:
     """Documents of a flat file whose last token is not EOS; all of them where EOS is not known."""
     if eos_id is None:
         return len(flat.boundaries) - 1
@@ -199,9 +146,3 @@ def _marker(
         "empty_documents": skipped.empty_documents,
         "examples": skipped.examples,
     }
-
-
-@lru_cache(maxsize=2)
-def load_cached(spec: str, eos_text: str) -> Tokenizer:
-    """The tokenizer, loaded once a process."""
-    return load_tokenizer(spec, eos=eos_text)

@@ -80,10 +80,12 @@ def open_flat(unit: Unit, read: ReadSettings, *, eos_id: int | None, vocab_size:
     if unit.format == "nanogpt":
         return open_nanogpt(path, name, dtype=dtype, eos_id=eos_id)
     if dtype is None and vocab_size is not None:
-        dtype = dtype_for(vocab_size)
+        dtype = store_dtype("auto", vocab_size)
     return open_olmo(path, name, dtype=dtype, eos_id=eos_id)
 
 
-def dtype_for(vocab_size: int | None) -> str:
-    """The narrowest type of the store: uint16 up to 65,535 ids, else (or where it is not known) uint32."""
+def store_dtype(dtype: str, vocab_size: int | None) -> str:
+    """The type of a store's ids: as told, or for "auto" uint16 up to 65,535 ids, else (or if unknown) uint32."""
+    if dtype != "auto":
+        return dtype
     return "uint16" if vocab_size is not None and vocab_size <= 65_535 else "uint32"
