@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 Target = Literal["exact", "plus1"]
@@ -16,6 +17,8 @@ InputFormat = Literal[
 TextUnit = Literal["file", "line", "blank-line"]
 TokenType = Literal["auto", "uint16", "uint32"]
 Attention = Literal["auto", "masked", "varlen", "loop"]
+ChoiceScoring = Literal["mean", "sum", "letter"]
+ContextCut = Literal["end", "start", "middle"]
 Precision = Literal["auto", "32-true", "bf16-mixed", "bf16-true"]
 
 TARGETS: tuple[Target, ...] = ("exact", "plus1")
@@ -285,6 +288,46 @@ class ExecutionSettings:
         for name in ("checkpoint_steps", "log_steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: {getattr(self, name)} is not positive; give 1 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationProtocolSettings:
+    """How the questions of an evaluation are put; the paper states little of it.
+
+    Attributes:
+        num_fewshot: Solved examples before each in-context question; unset: the paper's number, by task.
+        mdqa_documents: Documents of a multi-document prompt, where it is made from gold documents.
+        mdqa_prompt: File with the prompt ({documents} and {question}); unset: the package's own words.
+        key_value_prompt: File with the prompt ({records} and {key}); unset: the package's own words.
+        key_value_pairs: Show only so many pairs; unset: all.
+        choice_scoring: What decides between the options about a long text: "mean" or "sum" of the token
+            losses of its text, or its "letter".
+        context_cut: What of a text too long for the context is left out.
+        max_new_tokens: Longest answer about many documents, in tokens.
+    """
+
+    num_fewshot: int | None = None
+    mdqa_documents: tuple[int, ...] = (10, 20, 30)
+    mdqa_prompt: Path | None = None
+    key_value_prompt: Path | None = None
+    key_value_pairs: int | None = None
+    choice_scoring: ChoiceScoring = "mean"
+    context_cut: ContextCut = "end"
+    max_new_tokens: int = 100
+
+    def __post_init__(self) -> None:
+        if self.num_fewshot is not None and self.num_fewshot < 0:
+            raise ValueError(f"num_fewshot: {self.num_fewshot} is negative; give 0 or more")
+        if not self.mdqa_documents or min(self.mdqa_documents) < 2:
+            raise ValueError(
+                "mdqa_documents: a prompt needs 2 documents or more; the paper has 10, 20 and 30"
+            )
+        if self.key_value_pairs is not None and self.key_value_pairs < 1:
+            raise ValueError(f"key_value_pairs: {self.key_value_pairs} is not positive; give 1 or more")
+        if self.max_new_tokens < 1:
+            raise ValueError(f"max_new_tokens: {self.max_new_tokens} is not positive; give 1 or more")
+        _check_choice("choice_scoring", self.choice_scoring, ("mean", "sum", "letter"))
+        _check_choice("context_cut", self.context_cut, ("end", "start", "middle"))
 
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

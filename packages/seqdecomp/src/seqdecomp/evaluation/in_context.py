@@ -1,0 +1,183 @@
+"""Accuracy on in-context tasks: choices, continuations, schemas and generated answers."""
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from toolkit_shared.randomness import stream
+
+from seqdecomp.data.tokenizer import Tokenizer
+from seqdecomp.evaluation.accuracy import Accuracy
+from seqdecomp.evaluation.answers import exact_match, first_answer_line, has_answer_line, normalize_answer
+from seqdecomp.evaluation.continuations import ContinuationScore, answer_prompts, score_continuations
+from seqdecomp.evaluation.examples import Example, Kind
+from seqdecomp.evaluation.scoring import Progress, Scorer
+from seqdecomp.evaluation.tasks import Task
+
+
+@dataclass(frozen=True)
+class InContextResult:
+    """Outcome of one task.
+
+    Attributes:
+        task: The task as it was run.
+        kind: Shape of its examples.
+        is_correct: One flag a question, in the file's order.
+        answer_losses: Mean token loss of each question's right answer, nats; empty for generated answers.
+        categories: Category of each question; "" where there is none.
+        cut_prompts: Prompts whose start was cut away to fit the context.
+        outputs: Generated answers; empty for the other shapes.
+    """
+
+    task: Task
+    kind: Kind
+    is_correct: tuple[bool, ...]
+    answer_losses: tuple[float, ...]
+    categories: tuple[str, ...]
+    cut_prompts: int
+    outputs: tuple[str, ...] = ()
+
+    @property
+    def accuracy(self) -> Accuracy:
+        """Over all questions alike."""
+        return Accuracy.of(self.is_correct)
+
+    @property
+    def by_category(self) -> dict[str, Accuracy]:
+        """Over the questions of each category, in the order of their names."""
+        flags = defaultdict(list)
+        for category, flag in zip(self.categories, self.is_correct, strict=True):
+            flags[category].append(flag)
+        return {category: Accuracy.of(flags[category]) for category in sorted(flags)}
+
+    @property
+    def score(self) -> float:
+        """What counts in the paper's summary, 0..1: the accuracy, or its mean over the categories."""
+        if not self.task.has_categories:
+            return self.accuracy.correct / self.accuracy.total
+        shares = [accuracy.correct / accuracy.total for accuracy in self.by_category.values()]
+        return sum(shares) / len(shares)
+
+    @property
+    def mean_loss(self) -> float | None:
+        """Mean over the questions of the right answer's mean token loss, nats."""
+        return math.fsum(self.answer_losses) / len(self.answer_losses) if self.answer_losses else None
+
+    def document(self) -> dict[str, Any]:
+        """Fields for a JSON report."""
+        categories = self.by_category if self.task.has_categories else {}
+        return {
+            "kind": self.kind,
+            "num_fewshot": self.task.num_fewshot,
+            "score": self.score,
+            **self.accuracy.document(),
+            "answer_loss": self.mean_loss,
+            "cut_prompts": self.cut_prompts,
+            "categories": {name: accuracy.document() for name, accuracy in categories.items()},
+        }
+
+
+def evaluate_in_context(
+    scorer: Scorer,
+    tokenizer: Tokenizer,
+    task: Task,
+    kind: Kind,
+    examples: Sequence[Example],
+    *,
+    limit: int | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> InContextResult:
+    """Ask the questions in `examples`, each after `task.num_fewshot` others of them with their answers.
+
+    Multiple choice: the choice with the lowest loss. Schema: the context after which the answer has the
+    lowest loss. Language modeling: every token of the answer must be the most probable. Generation: the first
+    non-empty line of a greedy answer must match an accepted one.
+
+    Args:
+        scorer: The model.
+        tokenizer: The model's tokenizer.
+        task: Shots, delimiters, scoring.
+        kind: Shape of the examples.
+        examples: The questions; the solved examples come from all of them.
+        limit: Ask only so many, from the first on.
+        seed: Seed of the choice of solved examples.
+        progress: Called with the number of rows done.
+    """
+    asked = list(examples[:limit])
+    before = few_shot_prefixes(task, examples, len(asked), seed)
+    categories = tuple(example.category for example in asked)
+    if kind == "generation":
+        prompts = [prefix + _question(task, e.context) for prefix, e in zip(before, asked, strict=True)]
+        texts, cut = answer_prompts(
+            scorer,
+            tokenizer,
+            prompts,
+            max_new_tokens=task.max_new_tokens,
+            is_complete=has_answer_line,
+            progress=progress,
+        )
+        lines = tuple(first_answer_line(text) for text in texts)
+        flags = tuple(_matches(task, line, e.answers) for line, e in zip(lines, asked, strict=True))
+        return InContextResult(task, kind, flags, (), categories, cut, lines)
+    pairs = [
+        (prefix + _question(task, context), answer)
+        for prefix, example in zip(before, asked, strict=True)
+        for context in example.contexts
+        for answer in example.answers
+    ]
+    scores = iter(score_continuations(scorer, tokenizer, pairs, progress=progress))
+    flags_found, losses, cut = [], [], 0
+    for example in asked:
+        options = [next(scores) for _ in range(len(example.contexts) * len(example.answers))]
+        flags_found.append(
+            options[0].is_greedy
+            if kind == "language modeling"
+            else best_option(options, task.choice_scoring == "sum") == example.gold
+        )
+        losses.append(options[example.gold].mean_loss)
+        cut += sum(option.is_cut for option in options)
+    return InContextResult(task, kind, tuple(flags_found), tuple(losses), categories, cut)
+
+
+def few_shot_prefixes(task: Task, examples: Sequence[Example], asked: int, seed: int) -> list[str]:
+    """The text before each of the first `asked` questions: the prompt string and the solved examples.
+
+    The examples of question i are drawn without repeat from the others, of the same category where the task
+    has categories, by a stream of (seed, task, i): they do not depend on how many questions are asked. Where
+    fewer others exist than the task wants shots, all of them are used.
+    """
+    pools: dict[str, list[int]] = defaultdict(list)
+    for index, example in enumerate(examples):
+        pools[example.category if task.has_categories else ""].append(index)
+    prefixes = []
+    for index in range(asked):
+        shown: list[int] = []
+        if task.num_fewshot:
+            pool = pools[examples[index].category if task.has_categories else ""]
+            random = stream(seed, f"few-shot {task.name}", index)
+            # One more than needed, for the question itself may be among them.
+            drawn = random.choice(len(pool), size=min(task.num_fewshot + 1, len(pool)), replace=False)
+            shown = [pool[i] for i in drawn if pool[i] != index][: task.num_fewshot]
+        solved = [_question(task, examples[i].context) + examples[i].answer for i in shown]
+        prefixes.append(task.prompt_string + "".join(text + task.example_delimiter for text in solved))
+    return prefixes
+
+
+def best_option(options: Sequence[ContinuationScore], by_sum: bool = False) -> int:
+    """Index of the option with the lowest mean token loss, or lowest sum; the first on a tie."""
+    losses = [option.loss_sum if by_sum else option.mean_loss for option in options]
+    return losses.index(min(losses))
+
+
+def _question(task: Task, context: str) -> str:
+    return task.question_prelimiter + context + task.continuation_delimiter
+
+
+def _matches(task: Task, line: str, answers: Sequence[str]) -> bool:
+    if task.match == "exact":
+        return exact_match(line, answers)
+    given = normalize_answer(line)
+    return any(given.startswith(normalize_answer(answer)) for answer in answers)
