@@ -24,7 +24,9 @@ print(json.dumps([code, [name for name in {heavy!r} if name in sys.modules]]), f
 def help_of(toolkit: str, *argv: str) -> tuple[str, int, list[str]]:
     """Help text, exit code and heavy modules loaded, from a process of its own."""
     code = HELP.format(module=import_name(toolkit), toolkit=toolkit, argv=list(argv), heavy=HEAVY)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment())
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment(COLUMNS="100")
+    )
     assert done.returncode == 0, done.stderr
     exit_code, heavy = json.loads(done.stderr.splitlines()[-1])
     return done.stdout, exit_code, heavy

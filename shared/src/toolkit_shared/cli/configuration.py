@@ -133,6 +133,16 @@ def is_flat(parameter: Parameter) -> bool:
     return any(mark is Flat for mark in getattr(parameter.annotation, "__metadata__", ()))
 
 
+def option_names(parameters: Mapping[str, Parameter]) -> Iterator[str]:
+    """Every option's field name at the top level, with the fields of flat configurations in place."""
+    for name, parameter in parameters.items():
+        kind = dataclass_of(parameter.annotation)
+        if is_flat(parameter) and kind is not None:
+            yield from (field.name for field in dataclasses.fields(kind))
+        elif not is_positional(parameter):
+            yield name
+
+
 def dataclass_of(annotation: Any) -> type | None:
     """The dataclass that an annotation names, through `Annotated` and `| None`, or None."""
     if typing.get_origin(annotation) is Annotated:

@@ -17,6 +17,7 @@ from rich.console import Console
 
 from toolkit_shared.cli import configuration
 from toolkit_shared.cli.configuration import ConfigFile, dataclass_of, is_flat
+from toolkit_shared.cli.help import TwoColumns, usage_line
 from toolkit_shared.errors import InputError
 
 # Marks a configuration dataclass whose fields become options without a prefix.
@@ -45,8 +46,10 @@ def run_command(where: str, function: Callable[..., Any], tokens: Sequence[str])
     """
     parameters = _parameters(function)
     require_class_defaults(function)
-    if _wants_help(tokens):
-        sys.stdout.write(_help(_app(where, function, parameters, [])))
+    wanted = _wanted_help(tokens)
+    if wanted:
+        formatter = TwoColumns(expanded=wanted == "--help-all")
+        sys.stdout.write(_help(_app(where, function, parameters, [], formatter)))
         return 0
     common = configuration.split_common_options(tokens)
     files = [configuration.read_config(given, function, parameters) for given in common.configs]
@@ -62,15 +65,21 @@ def run_command(where: str, function: Callable[..., Any], tokens: Sequence[str])
 
 
 def require_class_defaults(function: Callable[..., Any]) -> None:
-    """Check that each configuration's nested defaults are those of their own class.
+    """Check that each configuration's nested defaults are those of their own class, and options distinct.
 
     cyclopts falls back to the class's own default as soon as another field of the same nested dataclass is
-    given, so a default that stands in an instance would silently vanish.
+    given, so a default that stands in an instance would silently vanish. Of two options with one name it would
+    serve only one.
 
     Raises:
-        TypeError: a default differs; the message names it.
+        TypeError: a default differs, or an option comes twice; the message names it.
     """
-    for name, parameter in _parameters(function).items():
+    parameters = _parameters(function)
+    names = list(configuration.option_names(parameters))
+    for name in names:
+        if names.count(name) > 1:
+            raise TypeError(f"option {name} of {function.__name__} comes twice; rename one or nest its group")
+    for name, parameter in parameters.items():
         if dataclass_of(parameter.annotation) and dataclasses.is_dataclass(parameter.default):
             _require_class_default(name, parameter.default)
 
@@ -107,20 +116,24 @@ def _optional(parameter: Parameter) -> Parameter:
     return parameter.replace(default=_NOT_GIVEN)
 
 
-def _wants_help(tokens: Sequence[str]) -> bool:
+def _wanted_help(tokens: Sequence[str]) -> str | None:
     options = tokens[: tokens.index("--")] if "--" in tokens else tokens
-    return "--help" in options or "-h" in options
+    return next((token for token in options if token in ("-h", "--help", "--help-all")), None)
 
 
 def _help(app: cyclopts.App) -> str:
     """The help text; through a buffer, for the console answers a closed pipe with an exit of its own."""
     buffer = io.StringIO()
     app.help_print([], console=Console(file=buffer, width=min(shutil.get_terminal_size().columns, 100)))
-    return buffer.getvalue().replace("\n\n\n", "\n\n")
+    return buffer.getvalue().replace("\n\n\n", "\n\n").rstrip("\n") + "\n"
 
 
 def _app(
-    where: str, function: Callable[..., Any], parameters: Mapping[str, Parameter], config: list[Any]
+    where: str,
+    function: Callable[..., Any],
+    parameters: Mapping[str, Parameter],
+    config: list[Any],
+    formatter: TwoColumns | None = None,
 ) -> cyclopts.App:
     def command(*args: Any, **kwargs: Any) -> None:
         """Stands in for the function, with the signature of `parameters`."""
@@ -133,8 +146,9 @@ def _app(
     app = cyclopts.App(
         name=where,
         help_format="plaintext",
-        help_formatter="plain",
+        help_formatter=formatter,
         help_epilogue=_COMMON_HELP,
+        usage=usage_line(where, parameters),
         help_flags=[],
         version_flags=[],
         default_parameter=cyclopts.Parameter(consume_multiple=True, negative_iterable=()),

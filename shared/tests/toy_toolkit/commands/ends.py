@@ -47,6 +47,10 @@ def misplaced(config: Annotated[Misplaced, Flat]) -> None:
     """Have a default in an instance."""
 
 
+def twice(config: Annotated[Optimizer, Flat], *, lr: float = 1.0) -> None:
+    """Have two options of one name."""
+
+
 def lines() -> None:
     """Print many lines."""
     for number in range(200_000):
