@@ -1,7 +1,7 @@
 """The plan of a run: which rows every optimisation step trains on, known before the first step."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,7 @@ from seqdecomp.schedule import (
     uses_of_groups,
 )
 
-__all__ = ["Group", "GroupUse", "Plan", "check_state"]
+__all__ = ["Group", "GroupUse", "Plan", "check_state", "differing_fields", "refuse_changes"]
 
 Int64s = npt.NDArray[np.int64]
 Int16s = npt.NDArray[np.int16]
@@ -36,7 +36,7 @@ class Plan:
     Args:
         groups: One for each source and length, empty ones included.
         batch_tokens: Tokens of a step; a multiple of every length that is used.
-        tokens: Tokens of the run; None: as many as the mixture allows.
+        tokens: Tokens of the run, earlier plans' included; None: as many as the mixture allows.
         curriculum: Name or odds (see `bucket_order`), or one for each source: "web=grow-p2,code=1:1:1".
         cycles: How often the curriculum starts anew.
         odds_scale: As in `algorithm_1`.
@@ -102,6 +102,8 @@ class Plan:
             "seed": seed,
         }
         keep = leftovers == "keep"
+        if tokens is not None and previous is not None:
+            tokens = max(0, tokens - previous.tokens_before(first_step))
         selected = select_sequences(mixture, stocks_of(self.groups), tokens=tokens, repeat=repeat)
         self.uses = uses_of_groups(self.groups, selected, batch_tokens, keep=keep)
         batches = batches_per_cycle(self.uses, cycles)
@@ -163,6 +165,12 @@ class Plan:
         done = np.bincount(self.group_of_step[self.first_step : step], minlength=len(self.groups))
         limits = np.array([use.selected for use in self.uses], np.int64)
         return np.minimum(done * np.array([use.rows_per_step for use in self.uses], np.int64), limits)
+
+    def tokens_before(self, step: int) -> int:
+        """Tokens that the run has trained on before `step`, by earlier plans as well."""
+        earlier = 0 if self.previous is None else self.previous.tokens_before(self.first_step)
+        lengths = np.array([group.length for group in self.groups], np.int64)
+        return earlier + int((self.rows_read(step) * lengths).sum())
 
     def segments_read(self, step: int) -> tuple[Int64s, Int64s]:
         """Starts and spans of all tokens that the run has read before `step`, by earlier plans as well."""
@@ -228,16 +236,25 @@ def check_state(plan: Plan, state: Mapping[str, Any]) -> None:
     Raises:
         InputError: settings differ; the line names them with both values.
     """
-    saved, own = state["settings"], plan.settings
+    if differing_fields(state["settings"], plan.settings) or state["first_step"] != plan.first_step:
+        refuse_changes(state["settings"], plan.settings)
+
+
+def differing_fields(saved: Mapping[str, Any], own: Mapping[str, Any]) -> list[str]:
+    """The settings that differ, sorted."""
+    return [key for key in sorted(saved.keys() | own.keys()) if saved.get(key) != own.get(key)]
+
+
+def refuse_changes(saved: Mapping[str, Any], own: Mapping[str, Any]) -> NoReturn:
+    """Refuses to go on with other settings, and names them.
+
+    Raises:
+        InputError: always.
+    """
     fields = [
-        f"{key} was {saved.get(key)!r} and is {own.get(key)!r}"
-        for key in sorted(saved.keys() | own.keys())
-        if saved.get(key) != own.get(key)
-    ]
-    if fields:
-        raise InputError(
-            f"resume: {'; '.join(fields)}; restore them, or ask for a new plan of what is unread"
-        )
+        f"{key} was {saved.get(key)!r} and is {own.get(key)!r}" for key in differing_fields(saved, own)
+    ] or ["the plan was changed during the run"]
+    raise InputError(f"resume: {'; '.join(fields)}; restore them, or ask for a new plan of what is unread")
 
 
 def _running_number(order: Int16s, groups: int) -> Int64s:
