@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from toolkit_shared.artifacts import atomic_path
 from toolkit_shared.errors import InputError, require
@@ -40,7 +40,7 @@ class BadRecord:
         return f"{self.path}, {self.place}: {self.reason}"
 
 
-def open_records(path: str | Path) -> io.BufferedIOBase:
+def open_records(path: str | Path) -> BinaryIO:
     """A stream of the bytes in a file, unpacked when its name ends in .gz, .zst or .zstd.
 
     Several members or frames in one file are read one after the other. Reading packed data that ends early
@@ -53,7 +53,7 @@ def open_records(path: str | Path) -> io.BufferedIOBase:
     path = Path(path)
     try:
         if path.name.endswith(_GZIP):
-            return gzip.GzipFile(path, "rb")
+            return cast(BinaryIO, gzip.GzipFile(path, "rb"))
         if path.name.endswith(_ZSTD):
             return io.BufferedReader(_ZstdStream(path), 1 << 17)
         return open(path, "rb", buffering=1 << 20)
@@ -202,7 +202,7 @@ def _parse(line: bytes) -> dict[str, Any] | str:
     return record
 
 
-def _skip_line(stream: io.BufferedIOBase) -> int:
+def _skip_line(stream: BinaryIO) -> int:
     """Pass over the rest of a line; how many bytes that was."""
     skipped = 0
     while part := stream.readline(_SKIPPED_AT_ONCE):
