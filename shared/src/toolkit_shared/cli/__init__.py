@@ -144,10 +144,18 @@ def _fail(where: str, message: str) -> int:
 
 
 def _log_to_stderr(package: str) -> None:
-    """Show this toolkit's and the shared package's log from level info on, others' from warning on."""
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(name)s: %(message)s")
+    """Show this toolkit's and the shared package's log from level info on.
+
+    Other libraries are left alone: they log warnings themselves, and a handler at the root would repeat them.
+    """
     for name in (package, "toolkit_shared"):
-        logging.getLogger(name).setLevel(logging.INFO)
+        logger = logging.getLogger(name)
+        for handler in logger.handlers[:]:
+            logger.removeHandler(handler)  # of an earlier run in this process, perhaps with another stderr
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
 
 
 def _forget_stdout() -> None:

@@ -68,8 +68,8 @@ def require_class_defaults(function: Callable[..., Any]) -> None:
     """Check that each configuration's nested defaults are those of their own class, and options distinct.
 
     cyclopts falls back to the class's own default as soon as another field of the same nested dataclass is
-    given, so a default that stands in an instance would silently vanish. Of two options with one name it would
-    serve only one.
+    given, so a default that stands in an instance would silently vanish. Of two options with one name it
+    would serve only one.
 
     Raises:
         TypeError: a default differs, or an option comes twice; the message names it.
