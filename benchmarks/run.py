@@ -1,7 +1,7 @@
 """Run benchmark questions, each in a process of its own.
 
-`python -m benchmarks.run [--scale cpu|gpu] NAME...`: a NAME is a folder here (every question in it), or one
-question as `FOLDER.QUESTION` or `QUESTION`. A question is a module with a `main` that takes `--scale` and
+`python -m benchmarks.run [--scale smoke|cpu|gpu] NAME...`: a NAME is a folder here (every question in it), or
+one question as `FOLDER.QUESTION` or `QUESTION`. A question is a module with a `main` that takes `--scale` and
 writes one result into `benchmarks/results`. A question that fails does not stop the others; the exit code
 then is 1.
 """
@@ -18,7 +18,7 @@ HERE = Path(__file__).resolve().parent
 def main(argv: list[str] | None = None) -> int:
     """Run what is named; 0 when every question ended well."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__.splitlines()[0])
-    parser.add_argument("--scale", choices=["cpu", "gpu"], default="cpu")
+    parser.add_argument("--scale", choices=["smoke", "cpu", "gpu"], default="cpu")
     parser.add_argument("names", nargs="+", metavar="NAME")
     given = parser.parse_args(argv)
     questions = []

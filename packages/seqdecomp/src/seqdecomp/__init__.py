@@ -8,7 +8,57 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_HOMES: dict[str, str] = {}
+# public name to the module that holds it
+_HOMES = {
+    "Bucket": "data.buckets",
+    "ByteTokenizer": "data.tokenizer",
+    "Composition": "composition",
+    "CurriculumSettings": "settings",
+    "DecompositionSettings": "settings",
+    "Documents": "documents",
+    "ExecutionSettings": "settings",
+    "Group": "rows",
+    "ModelSettings": "settings",
+    "NextTokenTraining": "training.module",
+    "OpenLM": "model.openlm",
+    "OptimizationSettings": "settings",
+    "Plan": "plan",
+    "PlanDataModule": "training.datamodule",
+    "PlanLoader": "data.loading",
+    "PlanSampler": "data.loading",
+    "ReadSettings": "settings",
+    "Rows": "rows",
+    "StepDataset": "data.loading",
+    "Store": "data.store",
+    "algorithm_1": "curriculum",
+    "arm_groups": "arms",
+    "average_context_length": "composition",
+    "average_sequence_length": "composition",
+    "best_fit_decreasing": "packing",
+    "build_store": "build",
+    "chop": "packing",
+    "collate_for_trainer": "data.loading",
+    "concatenate_and_chunk": "packing",
+    "curriculum_odds": "curriculum",
+    "decompose": "decomposition",
+    "document_boundaries": "decomposition",
+    "evaluate_perplexity": "evaluation.perplexity",
+    "export_store": "exporting",
+    "fit": "training.fit",
+    "glue": "packing",
+    "load_tokenizer": "data.tokenizer",
+    "mixture_parts": "mixture",
+    "next_token_loss": "objectives",
+    "pack_best_fit": "packing",
+    "plan_for": "planning",
+    "reindex_store": "build",
+    "released_plan": "released_planner",
+    "restore_plan": "planning",
+    "semantic_order": "semantic",
+    "summarize": "composition",
+    "train_bpe": "data.tokenizer",
+    "verify_store": "verify",
+}
 
 __all__ = ["__version__", *_HOMES]
 

@@ -1,0 +1,90 @@
+"""The runners of benchmarks and demos: what they find, and that they say what failed."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from benchmarks import run, run_demos
+from tests.workspace import ROOT, TOOLKITS
+
+QUESTION = 'import sys\n\n\ndef main():\n    sys.exit({code})\n\n\nif __name__ == "__main__":\n    main()\n'
+
+
+def test_a_folder_stands_for_the_questions_in_it(tmp_path: Path) -> None:
+    (tmp_path / "ape").mkdir()
+    for name in ("speed", "cost"):
+        (tmp_path / "ape" / f"{name}.py").write_text(QUESTION.format(code=0))
+    for name in ("__init__", "shared_inputs"):
+        (tmp_path / "ape" / f"{name}.py").write_text("")
+    (tmp_path / "startup.py").write_text(QUESTION.format(code=0))
+
+    assert run.questions_of("ape", tmp_path) == ["ape.cost", "ape.speed"]
+    assert run.questions_of("ape.cost", tmp_path) == ["ape.cost"]
+    assert run.questions_of("startup", tmp_path) == ["startup"]
+    assert run.questions_of("bee", tmp_path) == []
+
+
+def test_an_unknown_name_is_refused_before_anything_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run.main(["cli_startup", "nothing"]) == 2
+    assert capsys.readouterr().err == "benchmarks: error: no folder or question 'nothing' in benchmarks/\n"
+
+
+def test_a_question_that_fails_stops_no_other_and_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # given three questions, of which the second fails
+    commands = []
+
+    def answer(command: list[str], cwd: Path) -> "subprocess.CompletedProcess[str]":
+        commands.append((command[1:], cwd))
+        return subprocess.CompletedProcess(command, 3 if "bad" in command[2] else 0)
+
+    monkeypatch.setattr(run, "questions_of", lambda name: [f"ape.{name}"])
+    monkeypatch.setattr(run.subprocess, "run", answer)
+
+    code = run.main(["--scale", "smoke", "one", "bad", "two"])
+
+    assert code == 1
+    assert commands == [
+        (["-m", f"benchmarks.ape.{name}", "--scale", "smoke"], ROOT) for name in ("one", "bad", "two")
+    ]
+    assert capsys.readouterr().err.endswith("benchmarks: 1 of 3 failed: ape.bad\n")
+
+
+@pytest.mark.parametrize("toolkit", TOOLKITS)
+def test_every_toolkit_has_questions(toolkit: str) -> None:
+    assert run.questions_of(toolkit)
+
+
+def test_the_page_of_demos_links_what_is_there(tmp_path: Path) -> None:
+    demos = [
+        run_demos.Demo("ape", 0, 12.4, [tmp_path / "ape" / "report.html"]),
+        run_demos.Demo("bee", 1, 3.0, []),
+    ]
+
+    page = run_demos.page(demos, tmp_path)
+
+    assert re.findall(r'href="(.*?)"', page) == ["ape/report.html"]
+    assert "<td>ape</td><td>well</td><td>12</td>" in page
+    assert "<td>bee</td><td>with exit code 1</td><td>3</td>" in page
+
+
+def test_a_demo_that_fails_fails_the_job_and_the_others_run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(run_demos, "ROOT", tmp_path)
+    monkeypatch.setattr(run_demos, "REPORTS", tmp_path / "reports" / "demo")
+    scripts = {}
+    for name, code in (("ape", 3), ("bee", 0)):
+        scripts[name] = tmp_path / f"{name}.sh"
+        scripts[name].write_text(f'#!/bin/sh\nmkdir -p "$3"; echo page > "$3/report.html"; exit {code}\n')
+        scripts[name].chmod(0o755)
+    monkeypatch.setattr(run_demos, "script", lambda toolkit: str(scripts[toolkit]))
+
+    code = run_demos.main(["ape", "bee"])
+
+    page = (tmp_path / "reports" / "demo" / "index.html").read_text()
+    assert code == 3
+    assert re.findall(r'href="(.*?)"', page) == ["ape/report.html", "bee/report.html"]
