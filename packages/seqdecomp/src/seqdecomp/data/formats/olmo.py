@@ -89,7 +89,7 @@ def _npy_header(path: str, name: str) -> tuple[str, int]:
                 else np.lib.format.read_array_header_2_0
             )
             shape, _, dtype = read(stream)
-        except ValueError:
+        except Exception:  # NumPy lets the tokenizer's and parser's own errors through
             raise InputError(f"{name}: its NumPy header is broken; write it again with numpy.save") from None
         offset = stream.tell()
     if len(shape) != 1 or dtype.kind not in "ui" or dtype.byteorder == ">":
