@@ -51,9 +51,7 @@ def test_losses_do_not_depend_on_the_batch_for_a_table(batch_tokens):
     table = torch.randn(97, 97, generator=torch.Generator().manual_seed(0))
     rows = random_rows(1, 23, 60)
     alone = [dict(Scorer(model=lambda x: table[x], max_length=60).score([row]))[0].losses for row in rows]
-    batched = dict(
-        Scorer(model=lambda x: table[x], max_length=60, batch_tokens=batch_tokens).score(rows)
-    )
+    batched = dict(Scorer(model=lambda x: table[x], max_length=60, batch_tokens=batch_tokens).score(rows))
     assert all(np.array_equal(batched[index].losses, losses) for index, losses in enumerate(alone))
 
 

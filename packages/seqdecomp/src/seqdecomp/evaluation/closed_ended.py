@@ -136,8 +136,8 @@ def read_choice_set(path: str | Path) -> ChoiceSet:
     name = ""
     texts: list[str] = []
     questions: list[ChoiceQuestion] = []
-    for place, (_, record) in enumerate(read_jsonl(path), 1):
-        where = f"{path}: record {place}"
+    for place, record in read_jsonl(path):
+        where = f"{path}: {place}"
         for field, kind in (("input", str), ("instructions", list), ("outputs", list)):
             if not isinstance(record.get(field), kind):
                 raise InputError(

@@ -60,16 +60,16 @@ def read_examples(path: str | Path, *, limit: int | None = None) -> tuple[Kind, 
     """
     found: Kind | None = None
     examples = []
-    for place, (_, record) in enumerate(read_jsonl(path), 1):
+    for place, record in read_jsonl(path):
         kind = kind_of(record)
         if kind is None or (found is not None and kind != found):
             wanted = " or ".join(f"{', '.join(fields)}" for fields in _FIELDS.values())
             raise InputError(
-                f"{path}: record {place}: fields {', '.join(sorted(record)) or 'none'} are no "
+                f"{path}: {place}: fields {', '.join(sorted(record)) or 'none'} are no "
                 f"{found or 'in-context example'}; expected {', '.join(_FIELDS[found]) if found else wanted}"
             )
         found = kind
-        examples.append(_example(kind, record, f"{path}: record {place}"))
+        examples.append(_example(kind, record, f"{path}: {place}"))
         if limit is not None and len(examples) >= limit:
             break
     if found is None:

@@ -135,8 +135,8 @@ def read_key_values(path: str | Path, *, limit: int | None = None) -> list[KeyVa
         InputError: a field is missing or of another type, keys repeat, or the key is none of the pairs'.
     """
     questions = []
-    for place, (_, record) in enumerate(read_jsonl(path), 1):
-        questions.append(_question(record, f"{path}: record {place}"))
+    for place, record in read_jsonl(path):
+        questions.append(_question(record, f"{path}: {place}"))
         if limit is not None and len(questions) >= limit:
             break
     if not questions:

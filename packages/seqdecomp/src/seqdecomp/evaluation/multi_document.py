@@ -124,8 +124,8 @@ def read_questions(path: str | Path, *, limit: int | None = None) -> list[Questi
         InputError: a field is missing or of another type, or a question has no gold document.
     """
     questions = []
-    for place, (_, record) in enumerate(read_jsonl(path), 1):
-        where = f"{path}: record {place}"
+    for place, record in read_jsonl(path):
+        where = f"{path}: {place}"
         for field, kind in (("question", str), ("answers", list), ("ctxs", list)):
             if not isinstance(record.get(field), kind) or not record[field]:
                 raise InputError(f"{where}: field '{field}' is missing, empty or no {kind.__name__}; mend it")

@@ -190,12 +190,8 @@ def complete_bands(bands: Sequence[int] | None, max_length: int) -> tuple[int, .
         while chosen[-1] < max_length:
             chosen.append(4 * chosen[-1])
     else:
+        _check_bands(bands)
         chosen = list(bands)
-        text = ":".join(map(str, chosen))
-        if not chosen or chosen[0] != 0:
-            raise InputError(f"--bands {text}: the first border is not 0; write for example 0:64:256:1024")
-        if any(low >= high for low, high in itertools.pairwise(chosen)):
-            raise InputError(f"--bands {text}: the borders do not rise; write for example 0:64:256:1024")
     return (*(border for border in chosen if border < max_length), max_length)
 
 
@@ -203,14 +199,24 @@ def parse_bands(text: str) -> tuple[int, ...]:
     """Band borders from text such as "0:64:256:1024".
 
     Raises:
-        InputError: a border is not a whole number.
+        InputError: a border is not a whole number, the first is not 0, or they do not rise.
     """
     try:
-        return tuple(int(part) for part in text.split(":"))
+        borders = tuple(int(part) for part in text.split(":"))
     except ValueError:
         raise InputError(
             f"--bands '{text}': a border is not a whole number; write for example 0:64:256:1024"
         ) from None
+    _check_bands(borders)
+    return borders
+
+
+def _check_bands(bands: Sequence[int]) -> None:
+    text = ":".join(map(str, bands))
+    if not bands or bands[0] != 0:
+        raise InputError(f"--bands {text}: the first border is not 0; write for example 0:64:256:1024")
+    if any(low >= high for low, high in itertools.pairwise(bands)):
+        raise InputError(f"--bands {text}: the borders do not rise; write for example 0:64:256:1024")
 
 
 class _Cut(Sequence[npt.NDArray[np.integer]]):

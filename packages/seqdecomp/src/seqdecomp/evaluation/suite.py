@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -62,6 +62,9 @@ class Suite:
             fourteen, where any of them was run), `mdqa` (by number of documents), `key_value` (by file) and
             `closed_ended` (by set); each only where there was something to evaluate.
         """
+        # A wrong prompt file shows at once, not after the hours of the rest.
+        read_prompt(MultiDocumentPrompt, self.protocol.mdqa_prompt)
+        read_prompt(KeyValuePrompt, self.protocol.key_value_prompt)
         report: dict[str, dict[str, Any]] = {}
         if store is not None:
             report["perplexity"] = {str(store.path or "store"): self.store_perplexity(store)}
@@ -124,7 +127,7 @@ class Suite:
 
     def multi_document(self, paths: Sequence[Path]) -> dict[str, Any]:
         """MDQA by number of documents: published files as they are, oracle files with random distractors."""
-        prompt = MultiDocumentPrompt(**_template(self.protocol.mdqa_prompt))
+        prompt = read_prompt(MultiDocumentPrompt, self.protocol.mdqa_prompt)
         results: dict[tuple[int, str], MultiDocumentResult] = {}
         for path in paths:
             questions = read_questions(path)
@@ -169,7 +172,7 @@ class Suite:
             self._tokenizer(path),
             read_key_values(path, limit=self.limit),
             num_pairs=self.protocol.key_value_pairs,
-            prompt=KeyValuePrompt(**_template(self.protocol.key_value_prompt)),
+            prompt=read_prompt(KeyValuePrompt, self.protocol.key_value_prompt),
             progress=self.progress,
         )
         return result.document()
@@ -222,13 +225,22 @@ def choose_sources(
     return [source for source in sources if source.name in tasks]
 
 
-def _template(path: Path | None) -> dict[Literal["template"], str]:
-    """The text of a prompt file, without line breaks at its end, as an argument."""
+Prompt = TypeVar("Prompt", MultiDocumentPrompt, KeyValuePrompt)
+
+
+def read_prompt(kind: type[Prompt], path: Path | None) -> Prompt:
+    """The prompt with the text of the file `path`, line breaks at its end left out; the default for None.
+
+    Raises:
+        InputError: the file cannot be read, or lacks a field.
+    """
     if path is None:
-        return {}
+        return kind()
     try:
-        return {"template": path.read_text(encoding="utf-8").rstrip("\n")}
+        return kind(template=path.read_text(encoding="utf-8").rstrip("\n"))
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
             f"{path}: cannot be read as a prompt file ({error}); give a UTF-8 text file"
         ) from None
+    except ValueError as error:
+        raise InputError(f"{path}: {str(error).removeprefix('template: ')}") from None
