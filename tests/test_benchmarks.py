@@ -2,12 +2,13 @@
 
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from benchmarks import run, run_demos
-from tests.workspace import ROOT, TOOLKITS
+from benchmarks import cli_startup, run, run_demos
+from tests.workspace import ROOT, TOOLKITS, commands_of
 
 QUESTION = 'import sys\n\n\ndef main():\n    sys.exit({code})\n\n\nif __name__ == "__main__":\n    main()\n'
 
@@ -88,3 +89,31 @@ def test_a_demo_that_fails_fails_the_job_and_the_others_run(
     page = (tmp_path / "reports" / "demo" / "index.html").read_text()
     assert code == 3
     assert re.findall(r'href="(.*?)"', page) == ["ape/report.html", "bee/report.html"]
+
+
+def test_startup_is_judged_by_every_repeat() -> None:
+    bare = {cli_startup.BARE: [9.0]}
+
+    assert cli_startup.verdict_of({**bare, "--help": [0.1, 0.19], "a --help": [0.9]}) == "holds"
+    assert cli_startup.verdict_of({**bare, "--help": [0.1, 0.21], "a --help": [0.9]}) == "inconclusive"
+    assert cli_startup.verdict_of({**bare, "--help": [0.21, 0.3], "a --help": [0.9]}) == "fails"
+    assert cli_startup.verdict_of({**bare, "--help": [0.1], "a --help": [0.2, 1.0]}) == "inconclusive"
+    assert cli_startup.verdict_of({**bare, "--help": [0.1], "a --help": [1.0]}) == "fails"
+
+
+def test_startup_is_measured_in_cpu_time_not_by_the_clock() -> None:
+    asleep = cli_startup.cpu_seconds([sys.executable, "-c", "import time; time.sleep(1)"])
+    busy = cli_startup.cpu_seconds([sys.executable, "-c", "import time\nwhile time.process_time() < 1: pass"])
+
+    assert asleep < 0.6
+    assert busy >= 1
+
+
+def test_a_help_that_fails_is_no_measurement() -> None:
+    with pytest.raises(RuntimeError, match="failed with 3"):
+        cli_startup.cpu_seconds([sys.executable, "-c", "raise SystemExit(3)"])
+
+
+@pytest.mark.parametrize("toolkit", TOOLKITS)
+def test_startup_measures_every_command(toolkit: str) -> None:
+    assert cli_startup.commands_of(run_demos.script(toolkit)) == list(commands_of(toolkit))
