@@ -1,0 +1,22 @@
+"""Reports: `REPORT.md` from result files, offline HTML pages for demos, and charts as SVG."""
+
+from toolkit_shared.report.charts import bar_chart, line_chart
+from toolkit_shared.report.numbers import format_number
+from toolkit_shared.report.page import Html, Section, code, html_page, paragraph, picture, table
+from toolkit_shared.report.results_report import render_figures, render_report, write_report
+
+__all__ = [
+    "Html",
+    "Section",
+    "bar_chart",
+    "code",
+    "format_number",
+    "html_page",
+    "line_chart",
+    "paragraph",
+    "picture",
+    "render_figures",
+    "render_report",
+    "table",
+    "write_report",
+]
