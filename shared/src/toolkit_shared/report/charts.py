@@ -116,19 +116,24 @@ def line_chart(
             f'<text x="{_LEFT - 6}" y="{height + 4:.1f}" text-anchor="end">{format_number(value)}</text>'
         )
     for index, (name, line) in enumerate(lines.items()):
-        colour = COLOURS[index % len(COLOURS)]
-        # a name beyond the colours is told apart by its dashes
-        dashes = f' stroke-dasharray="{2 + 3 * (index // len(COLOURS))} 3"' if index >= len(COLOURS) else ""
-        corners = " ".join(f"{across.at(x):.1f},{up.at(y):.1f}" for x, y in line)
-        pen = f'stroke="{colour}" stroke-width="2" fill="none"{dashes}'
-        parts.append(f'<polyline points="{corners}" {pen}/>')
-        if len(line) == 1:
-            x, y = line[0]
-            parts.append(f'<circle cx="{across.at(x):.1f}" cy="{up.at(y):.1f}" r="3" fill="{colour}"/>')
-        legend = bottom + 56 + _LINE_HEIGHT * index
-        parts.append(f'<path d="M{_LEFT} {legend - 4}h24" {pen}/>')
-        parts.append(f'<text x="{_LEFT + 32}" y="{legend}">{escape(name)}</text>')
+        corners = [(across.at(x), up.at(y)) for x, y in line]
+        parts += _line(corners, name, index, bottom + 56 + _LINE_HEIGHT * index)
     return _svg(title, bottom + 60 + _LINE_HEIGHT * len(lines), parts)
+
+
+def _line(corners: Sequence[tuple[float, float]], name: str, index: int, legend: int) -> list[str]:
+    """A line through points of the picture, and its name at the height `legend`."""
+    colour = COLOURS[index % len(COLOURS)]
+    # a name beyond the colours is told apart by its dashes
+    dashes = f' stroke-dasharray="{2 + 3 * (index // len(COLOURS))} 3"' if index >= len(COLOURS) else ""
+    pen = f'stroke="{colour}" stroke-width="2" fill="none"{dashes}'
+    parts = ['<polyline points="' + " ".join(f"{x:.1f},{y:.1f}" for x, y in corners) + f'" {pen}/>']
+    if len(corners) == 1:
+        x, y = corners[0]
+        parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>')
+    parts.append(f'<path d="M{_LEFT} {legend - 4}h24" {pen}/>')
+    parts.append(f'<text x="{_LEFT + 32}" y="{legend}">{escape(name)}</text>')
+    return parts
 
 
 class _Axis:

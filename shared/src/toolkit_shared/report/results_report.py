@@ -123,7 +123,8 @@ def _question_lines(runs: Sequence[tuple[str, Result]], folder: str) -> list[str
         lines.append(f"\n![{_text(result.question)}]({FIGURES}/{_figure_name(result)})")
     lines.append(
         f"\n<sub>{_environment(result.environment)}. <code>{escape(result.command)}</code> at "
-        f"{result.commit}, {result.started}, {format_number(result.seconds)} s. [{name}]({folder}/{name})</sub>\n"
+        f"{result.commit}, {result.started}, {format_number(result.seconds)} s. "
+        f"[{name}]({folder}/{name})</sub>\n"
     )
     if len(runs) > 1:
         lines.append("Earlier runs:\n")
