@@ -29,6 +29,7 @@ def save_pretrained(
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in state_dict.items()}
     with atomic_path(folder / WEIGHTS) as temporary:
         save_file(tensors, temporary, metadata={"format": "pt"})
+        temporary.chmod(0o644)  # safetensors makes files that only their owner can read
     write_json(folder / CONFIG, dict(config))
 
 

@@ -3,16 +3,18 @@
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.plugins.io import CheckpointIO
 from torch import nn
 
 from toolkit_shared.artifacts import atomic_path
+from toolkit_shared.errors import InputError
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +85,70 @@ class AtomicCheckpointIO(CheckpointIO):
         Path(path).unlink(missing_ok=True)
 
 
+class StepCheckpoint(Checkpoint):
+    """Saves the whole training state every `every_steps` optimizer steps; the newest file stays.
+
+    Only after an optimizer step: a state in the middle of gradient accumulation would lose gradients.
+
+    Args:
+        folder: Where `step-<number>.ckpt` is written.
+        every_steps: Steps between checkpoints.
+    """
+
+    def __init__(self, folder: str | Path, *, every_steps: int) -> None:
+        self.folder, self.every_steps = Path(folder), every_steps
+        self._last_step = 0
+
+    @staticmethod
+    def newest(folder: str | Path) -> Path | None:
+        """The checkpoint of the latest step in `folder`, or None."""
+        return max(Path(folder).glob("step-*.ckpt"), default=None)  # numbers have leading zeros
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Remember where this run begins."""
+        self._last_step = trainer.global_step
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save when an optimizer step is done whose number is a multiple of `every_steps`."""
+        step = trainer.global_step
+        if step == self._last_step:
+            return
+        self._last_step = step
+        if step % self.every_steps:
+            return
+        path = self.folder / f"step-{step:010d}.ckpt"
+        trainer.save_checkpoint(path)
+        if trainer.is_global_zero:
+            for old in self.folder.glob("step-*.ckpt"):
+                if old != path:
+                    old.unlink()
+
+
+class StepProgress(Callback):
+    """Calls `advance(n)` after optimizer steps; with all steps that a resumed run has behind it, at once."""
+
+    def __init__(self, advance: Callable[[int], None]) -> None:
+        self.advance = advance
+        self._done = 0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Count the steps of earlier runs."""
+        self._move(trainer.global_step)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Count a step when one is done."""
+        self._move(trainer.global_step)
+
+    def _move(self, step: int) -> None:
+        if step > self._done:
+            self.advance(step - self._done)
+            self._done = step
+
+
 class Throughput(Callback):
     """Tokens per second over the last `every_steps` optimizer steps, given to `report` and to the log.
 
@@ -126,31 +192,47 @@ class Throughput(Callback):
             log.info("step %d: %.3g tokens/s", step, rate)
 
 
-def trainer_defaults(device: str, *, devices: int = 1, strategy: str = "auto") -> Mapping[str, Any]:
+def trainer_defaults(device: str, *, devices: int = 1, strategy: str = "auto") -> dict[str, Any]:
     """Arguments of `lightning.Trainer` for a device: accelerator, strategy, precision, and no side outputs.
+
+    `enable_checkpointing` is off; turn it on with a `StepCheckpoint` among the callbacks.
 
     Args:
         device: `auto`, `cpu` or `cuda`.
         devices: Processes, one a device.
-        strategy: `auto` is one device, or DDP over several; any other name is Lightning's.
+        strategy: `auto` is one device, or DDP over several; `fsdp2` shards parameters, gradients and
+            optimizer state; any other name is Lightning's.
 
     Raises:
-        ValueError: the device is not known.
+        InputError: the device is not known, or there is no such device here.
     """
     if device not in ("auto", "cpu", "cuda"):
-        raise ValueError(f"device: {device!r} is not one of auto, cpu, cuda")
+        raise InputError(f"--device: '{device}' is not one of auto, cpu, cuda")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device: no CUDA device can be used here; give cpu or auto")
     on_cuda = device == "cuda" or (device == "auto" and torch.cuda.is_available())
-    if strategy == "auto" and devices > 1:
-        # A CPU run may come from a library call, whose script must not be started a second time.
-        strategy = "ddp" if on_cuda else "ddp_spawn"
     return {
         "accelerator": "cuda" if on_cuda else "cpu",
         "devices": devices,
-        "strategy": strategy,
+        "strategy": _strategy(strategy, on_cuda=on_cuda, devices=devices),
         "precision": "bf16-mixed" if on_cuda else "32-true",
         "logger": False,
+        "enable_checkpointing": False,
         "enable_progress_bar": False,
         "enable_model_summary": False,
         "use_distributed_sampler": False,
         "num_sanity_val_steps": 0,
     }
+
+
+def _strategy(name: str, *, on_cuda: bool, devices: int) -> Any:
+    if name == "fsdp2":
+        from lightning.pytorch.strategies import ModelParallelStrategy
+
+        return ModelParallelStrategy(
+            data_parallel_size=devices, tensor_parallel_size=1, save_distributed_checkpoint=False
+        )
+    if name == "auto" and devices > 1:
+        # A CPU run may come from a library call, whose script must not be started a second time.
+        return "ddp" if on_cuda else "ddp_spawn"
+    return name

@@ -173,7 +173,7 @@ class ModelSettings:
     attention: Attention = "auto"
 
     def __post_init__(self) -> None:
-        _check_choice("model name", self.name, tuple(MODEL_PRESETS))
+        _check_choice("model", self.name, tuple(MODEL_PRESETS))
         _check_choice("attention", self.attention, ("auto", "masked", "varlen", "loop"))
         for name in ("width", "num_layers", "num_heads", "vocab_size", "max_length"):
             value = getattr(self, name)
@@ -261,6 +261,19 @@ class OptimizationSettings:
     def warmup(self, total_steps: int) -> int:
         """Steps of warm-up in a run of `total_steps`."""
         return min(5000, total_steps // 20) if self.warmup_steps is None else self.warmup_steps
+
+
+@dataclass(frozen=True, kw_only=True)
+class LengthRange:
+    """Lengths of the sequences of a run, where they are not those of its store.
+
+    Attributes:
+        min: Shortest sequence; unset: as the store was built.
+        max: Longest sequence, also that of concatenated and packed rows; unset: as the store was built.
+    """
+
+    min: int | None = None
+    max: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -52,11 +52,14 @@ class PlannedGroup(Protocol):
 class StepPlan(Protocol):
     """What loading needs of `seqdecomp.plan.Plan`."""
 
-    groups: Sequence[PlannedGroup]
     batch_tokens: int
     steps: int
     first_step: int
     group_of_step: npt.NDArray[np.int16]
+
+    @property
+    def groups(self) -> Sequence[PlannedGroup]:
+        """The groups that steps draw from."""
 
     def rows_of_step(self, step: int) -> tuple[int, npt.NDArray[np.int64]]:
         """Index of the group of a step, and the rows of its global batch."""
@@ -204,10 +207,12 @@ class PlanSampler(Sampler[int]):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on after the micro-batches that `state` counts.
 
+        A plan that was made anew from that very state on may also go on with it.
+
         Raises:
             InputError: the state is of another plan, or inside a step that is now shared out otherwise.
         """
-        _require_same_plan(state["plan"], self.dataset.plan.state_dict())
+        _require_same_plan(state, self.dataset.plan.state_dict())
         shares = (self.dataset.world_size, self.dataset.accumulation)
         if state["micro"] and (state["world_size"], state["accumulation"]) != shares:
             raise InputError(
@@ -328,8 +333,10 @@ def _positions(document_ids: Tensor, columns: int) -> Tensor:
     return index - torch.where(begins, index, 0).cummax(dim=1).values
 
 
-def _require_same_plan(saved: dict[str, Any], own: dict[str, Any]) -> None:
-    if saved == own:
+def _require_same_plan(state: dict[str, Any], own: dict[str, Any]) -> None:
+    saved = state["plan"]
+    goes_on = (own["previous"], own["first_step"], 0) == (saved, state["step"], state["micro"])
+    if saved == own or goes_on:
         return
     before, now = saved["settings"], own["settings"]
     fields = [name for name in sorted(before.keys() | now.keys()) if before.get(name) != now.get(name)]

@@ -39,6 +39,7 @@ class DocumentLayout(NamedTuple):
     """`loop`: tokens in each document of the flattened batch."""
 
 
+@torch.compiler.disable  # its numbers differ from batch to batch, and a graph made for them serves no other
 def document_layout(
     document_ids: Int[Tensor, "batch tokens"], implementation: AttentionImplementation = "auto"
 ) -> DocumentLayout:
@@ -78,6 +79,11 @@ def attend(
     """
     if layout is None:
         return _dense(query, key, value)
+    return _within_documents(query, key, value, layout)
+
+
+@torch.compiler.disable
+def _within_documents(query: Tensor, key: Tensor, value: Tensor, layout: DocumentLayout) -> Tensor:
     if layout.implementation == "masked":
         return _dense(query, key, value, layout.mask)
     q, k, v = (part.flatten(0, 1) for part in (query, key, value))

@@ -75,25 +75,17 @@ class OpenLM(nn.Module):
         document_ids: Int[Tensor, "batch tokens"] | None = None,
         *,
         reset_positions: bool = True,
-    ) -> Float[Tensor, "batch tokens vocabulary"]:
-        """Logits of the token after each position; see `hidden` for the arguments."""
-        logits: Tensor = self.output(self.hidden(input_ids, document_ids, reset_positions=reset_positions))
-        return logits
-
-    def hidden(
-        self,
-        input_ids: Int[Tensor, "batch tokens"],
-        document_ids: Int[Tensor, "batch tokens"] | None = None,
-        *,
-        reset_positions: bool = True,
-    ) -> Float[Tensor, "batch tokens width"]:
-        """The normalised last hidden state, before the output projection.
+        project: bool = True,
+    ) -> Float[Tensor, "batch tokens out"]:
+        """Logits of the token after each position, over the vocabulary.
 
         Args:
             input_ids: Token numbers, below `vocab_size`.
             document_ids: One number a token that changes where a new document begins; attention then stays
                 within documents. Without it a row is one sequence.
             reset_positions: Count positions from the start of each document rather than of the row.
+            project: False gives the normalised last hidden states, [batch, tokens, width], for a loss that
+                projects with `output` piece by piece.
 
         Raises:
             ValueError: the row is longer than the rotary table.
@@ -109,8 +101,8 @@ class OpenLM(nn.Module):
         x = self.tok_embeddings(input_ids)
         for layer in self.layers:
             x = layer(x, rotation, layout)
-        normalised: Tensor = self.norm(x)
-        return normalised
+        out: Tensor = self.norm(x)
+        return self.output(out) if project else out
 
     def num_parameters(self) -> int:
         """Number of trainable parameters."""

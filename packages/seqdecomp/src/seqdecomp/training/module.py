@@ -1,0 +1,138 @@
+"""The LightningModule: a model, its objective, its optimizer and schedule."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from toolkit_shared.training import cosine_schedule, parameter_groups
+from torch import Tensor
+
+from seqdecomp.data.loading import Batch
+from seqdecomp.model import OpenLM
+from seqdecomp.objectives import LossSums, chunked_next_token_loss, next_token_loss, weighted_loss
+
+
+class NextTokenTraining(LightningModule):
+    """Trains a causal language model on batches of a plan.
+
+    Args:
+        model: The model, as built.
+        total_steps: Optimizer steps at which the cosine ends.
+        lr: Highest learning rate.
+        final_lr: Learning rate at `total_steps`.
+        warmup_steps: Steps of linear warm-up.
+        weight_decay: On matrices only.
+        betas: Decays of AdamW's moments.
+        eps: AdamW's epsilon.
+        z_loss: Coefficient of the squared log partition function.
+        chunk_tokens: Tokens whose logits exist at a time; 0: all.
+        compile_backend: Compile model and objective with this backend of `torch.compile`; None: do not.
+        shapes: (rows, length) of every micro-batch, the longest first: each is run once before training, so
+            that a lack of memory or a compilation comes at the start.
+
+    Source: section 2.5 of the paper's released recipe; the same schedule serves every arm.
+    """
+
+    def __init__(
+        self,
+        model: OpenLM,
+        *,
+        total_steps: int,
+        lr: float = 3e-3,
+        final_lr: float = 3e-5,
+        warmup_steps: int = 0,
+        weight_decay: float = 0.033,
+        betas: tuple[float, float] = (0.9, 0.95),
+        eps: float = 1e-8,
+        z_loss: float = 1e-4,
+        chunk_tokens: int = 0,
+        compile_backend: str | Callable[..., Any] | None = None,
+        shapes: Sequence[tuple[int, int]] = (),
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.total_steps, self.lr, self.final_lr, self.warmup_steps = total_steps, lr, final_lr, warmup_steps
+        self.weight_decay, self.betas, self.eps, self.z_loss = weight_decay, betas, eps, z_loss
+        self.chunk_tokens, self.shapes = chunk_tokens, tuple(shapes)
+        self.compile_backend = compile_backend
+        self._compiled: Callable[..., LossSums] | None = None
+
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        """The weighted loss of one micro-batch, and its two terms for the log."""
+        sums = self.losses(batch["input_ids"], batch["targets"], batch.get("document_ids"))
+        loss = weighted_loss(sums, batch["weight"], z_loss_coefficient=self.z_loss)
+        terms = torch.stack([sums.cross_entropy, sums.z]).detach() * batch["weight"]
+        return {"loss": loss, "terms": terms}
+
+    def losses(self, input_ids: Tensor, targets: Tensor, document_ids: Tensor | None = None) -> LossSums:
+        """The sums of the objective, through the compiled graph where there is one."""
+        if self.compile_backend is None:
+            return self._losses(input_ids, targets, document_ids)
+        if self._compiled is None:
+            limit = 2 * len(self.shapes) + 8
+            torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, limit)
+            self._compiled = torch.compile(self._losses, dynamic=False, backend=self.compile_backend)
+        return self._compiled(input_ids, targets, document_ids)
+
+    def warm_up(self) -> None:
+        """Run forward and backward once for each shape, the longest first; weights and gradients stay."""
+        for rows, length in self.shapes:
+            tokens = torch.zeros(rows, length, dtype=torch.int64, device=self.device)
+            with self.trainer.precision_plugin.train_step_context():
+                sums = self.losses(
+                    tokens, tokens.clone()
+                )  # the same tensor twice would be a graph of its own
+            weighted_loss(sums, 0.0, z_loss_coefficient=self.z_loss).backward()  # type: ignore[no-untyped-call]
+            self.zero_grad(set_to_none=True)
+
+    def learning_rate(self, step: int) -> float:
+        """Learning rate of optimizer step `step`, from 0."""
+        return cosine_schedule(
+            step,
+            warmup_steps=self.warmup_steps,
+            total_steps=self.total_steps,
+            lr=self.lr,
+            final_lr=self.final_lr,
+        )
+
+    def configure_optimizers(self) -> Any:
+        """AdamW with its schedule, one value a step."""
+        groups = parameter_groups(self.model, self.weight_decay)
+        fused = all(parameter.is_cuda for parameter in self.model.parameters())
+        optimizer = torch.optim.AdamW(groups, lr=self.lr, betas=self.betas, eps=self.eps, fused=fused)
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: self.learning_rate(step) / self.lr
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def configure_model(self) -> None:
+        """Shard the layers over the devices when the strategy is FSDP2."""
+        if self.device_mesh is None:
+            return
+        from torch.distributed.fsdp import FSDPModule, fully_shard
+
+        if not isinstance(self.model, FSDPModule):
+            mesh = self.device_mesh["data_parallel"]
+            for layer in self.model.layers:
+                fully_shard(layer, mesh=mesh)
+            fully_shard(self.model, mesh=mesh)
+
+    def on_train_start(self) -> None:
+        """Warm up the shapes."""
+        self.warm_up()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Count finished steps in micro-batches of this run, whose accumulation may be another."""
+        loops = checkpoint["loops"]["fit_loop"]
+        micro_steps = checkpoint["global_step"] * self.trainer.accumulate_grad_batches
+        for counts in loops["epoch_loop.batch_progress"].values():
+            if isinstance(counts, dict):
+                ready = counts["ready"]
+                counts.update({name: micro_steps - (ready - value) for name, value in counts.items()})
+
+    def _losses(self, input_ids: Tensor, targets: Tensor, document_ids: Tensor | None) -> LossSums:
+        if self.chunk_tokens == 0:
+            return next_token_loss(self.model(input_ids, document_ids), targets)
+        hidden = self.model(input_ids, document_ids, project=False)
+        return chunked_next_token_loss(hidden, self.model.output, targets, chunk_tokens=self.chunk_tokens)

@@ -1,0 +1,355 @@
+import dataclasses
+import json
+
+import pytest
+import torch
+from lightning.pytorch import Trainer
+from seqdecomp.data.loading import PlanLoader, StepDataset
+from seqdecomp.data.store import Store
+from seqdecomp.decomposition import decompose
+from seqdecomp.model import OpenLM
+from seqdecomp.objectives import next_token_loss, weighted_loss
+from seqdecomp.plan import Plan
+from seqdecomp.rows import Group, Rows
+from seqdecomp.settings import ExecutionSettings, OptimizationSettings
+from seqdecomp.training import NextTokenTraining, PlanDataModule, fit, read_metrics
+from seqdecomp.training.fit import build_model
+from toolkit_shared.errors import InputError
+from toolkit_shared.randomness import stream
+from toolkit_shared.training import trainer_defaults
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning")  # Lightning's own
+
+VOCABULARY = 23
+SIZES = {"vocab_size": VOCABULARY, "width": 32, "num_layers": 1, "num_heads": 2, "max_length": 64}
+
+
+@pytest.fixture(scope="module")
+def store():
+    """Documents that count up from a random number, so that the next token can be learned."""
+    random = stream(3, "documents")
+    return Store.from_documents(
+        [
+            (random.integers(VOCABULARY) + torch.arange(size).numpy()) % VOCABULARY
+            for size in random.integers(2, 200, size=120)
+        ],
+        vocab_size=VOCABULARY,
+    )
+
+
+def make_plan(store, *, min_length=8, max_length=32, batch_tokens=256, tail="drop", **settings):
+    buckets = decompose(
+        store.document_starts,
+        store.document_lengths,
+        min_length=min_length,
+        max_length=max_length,
+        tail=tail,
+    )
+    groups = [
+        Group(f"D{length}", "", length, Rows.from_bucket(bucket, length))
+        for length, bucket in buckets.items()
+    ]
+    return Plan(groups, batch_tokens=batch_tokens, cycles=2, **{"seed": 1, "tokens": 256 * 12, **settings})
+
+
+def run(store, plan, out, *, progress=None, optimization=None, **options):
+    model = build_model(SIZES, seed=7)
+    execution = ExecutionSettings(checkpoint_steps=4, log_steps=3)
+    settings = optimization or OptimizationSettings(lr=1e-2, warmup_steps=2)
+    return fit(
+        model,
+        plan,
+        store,
+        out,
+        optimization=settings,
+        execution=execution,
+        device="cpu",
+        progress=progress,
+        **options,
+    )
+
+
+def losses_of(out):
+    return [row["loss"] for row in read_metrics(out)]
+
+
+class Cut(Exception):
+    """Stands for whatever ends a process."""
+
+
+def cut_after(steps):
+    done = 0
+
+    def advance(number):
+        nonlocal done
+        done += number
+        if done >= steps:
+            raise Cut
+
+    return advance
+
+
+def test_the_objective_falls_in_a_plain_torch_loop(store):
+    model = build_model(SIZES, seed=0)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    losses = []
+    for batch in PlanLoader(StepDataset(store, make_plan(store, tokens=256 * 40))):
+        sums = next_token_loss(model(batch["input_ids"]), batch["targets"])
+        loss = weighted_loss(sums, batch["weight"], z_loss_coefficient=1e-4)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[0] > 3.0  # log(23) is 3.14
+    assert losses[-1] < 0.5
+
+
+def test_one_batch_goes_through_lightning(store):
+    module = NextTokenTraining(build_model(SIZES, seed=0), total_steps=1, chunk_tokens=100)
+    trainer = Trainer(**trainer_defaults("cpu"), fast_dev_run=True)
+    trainer.fit(module, datamodule=PlanDataModule(store, make_plan(store)))
+    assert trainer.global_step == 1
+
+
+def test_a_run_leaves_a_model_its_metrics_and_a_manifest(store, tmp_path):
+    plan, steps = make_plan(store), []
+    report = run(store, plan, tmp_path / "run", progress=steps.append)
+
+    rows = list(read_metrics(tmp_path / "run"))
+    assert (report.status, report.steps, sum(steps)) == ("new", plan.steps, plan.steps)
+    assert [row["step"] for row in rows] == list(range(plan.steps))
+    assert [row["length"] for row in rows] == [plan.length_of_step(step) for step in range(plan.steps)]
+    assert report.loss == pytest.approx(rows[-1]["loss"])
+    assert rows[-1]["loss"] < rows[0]["loss"] - 1
+    assert rows[1]["lr"] == pytest.approx(1e-2)
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    assert manifest["steps"] == plan.steps
+    assert OpenLM.from_pretrained(tmp_path / "run").config["width"] == 32
+
+
+def test_a_finished_run_is_not_trained_again(store, tmp_path):
+    plan = make_plan(store)
+    run(store, plan, tmp_path / "run")
+    before = (tmp_path / "run" / "model.safetensors").stat().st_mtime_ns
+    again = run(store, plan, tmp_path / "run")
+    assert again.status == "complete"
+    assert again.loss == pytest.approx(losses_of(tmp_path / "run")[-1])
+    assert (tmp_path / "run" / "model.safetensors").stat().st_mtime_ns == before
+
+
+def test_another_configuration_in_the_same_folder_is_refused_and_named(store, tmp_path):
+    run(store, make_plan(store), tmp_path / "run")
+    with pytest.raises(InputError, match="lr"):
+        run(store, make_plan(store), tmp_path / "run", optimization=OptimizationSettings(lr=5e-3))
+    with pytest.raises(InputError, match="curriculum"):
+        run(store, make_plan(store, curriculum="uniform"), tmp_path / "run", optimization=None)
+
+
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_a_run_that_was_cut_off_ends_with_the_same_bytes(store, tmp_path, accumulation):
+    plan = make_plan(store)
+    run(store, plan, tmp_path / "whole", accumulation=accumulation)
+    with pytest.raises(Cut):
+        run(store, plan, tmp_path / "cut", accumulation=accumulation, progress=cut_after(7))
+    assert not (tmp_path / "cut" / "manifest.json").exists()
+    steps = []
+    report = run(store, plan, tmp_path / "cut", accumulation=accumulation, progress=steps.append)
+
+    assert report.status == "resumed"
+    assert steps[0] == 4  # the checkpoint
+    for name in ("model.safetensors", "metrics.jsonl", "config.json"):
+        assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_a_run_resumes_under_another_accumulation_with_the_same_losses(store, tmp_path):
+    plan = make_plan(store)
+    run(store, plan, tmp_path / "whole")
+    with pytest.raises(Cut):
+        run(store, plan, tmp_path / "cut", accumulation=4, progress=cut_after(6))
+    run(store, plan, tmp_path / "cut", accumulation=2)
+
+    assert losses_of(tmp_path / "cut") == pytest.approx(losses_of(tmp_path / "whole"), abs=1e-5)
+
+
+def test_accumulated_micro_batches_equal_one_batch_partial_steps_included(store, tmp_path):
+    plan = make_plan(store, tail="pad", tokens=None, batch_tokens=512)
+    partial = [use.partial for use in plan.uses]
+    assert any(number % 4 for number in partial)
+    run(store, plan, tmp_path / "whole")
+    run(store, plan, tmp_path / "parts", accumulation=4)
+    assert losses_of(tmp_path / "parts") == pytest.approx(losses_of(tmp_path / "whole"), abs=1e-5)
+
+
+def test_chunks_of_logits_change_nothing_but_memory(store):
+    batch = StepDataset(store, make_plan(store))[0]
+    gradients = []
+    for chunk_tokens in (0, 37):
+        module = NextTokenTraining(build_model(SIZES, seed=0), total_steps=1, chunk_tokens=chunk_tokens)
+        module.training_step(batch, 0)["loss"].backward()
+        gradients.append(module.model.output.weight.grad)
+    assert torch.allclose(*gradients, atol=1e-6)
+
+
+def test_six_buckets_compile_to_six_graphs_the_longest_first(store):
+    from torch._dynamo.testing import CompileCounter
+
+    plan = make_plan(store, min_length=2, max_length=64, tokens=None, batch_tokens=512)
+    dataset = StepDataset(store, plan, static_rows=True)
+    counter, seen = CompileCounter(), []
+    module = NextTokenTraining(
+        build_model(SIZES, seed=0), total_steps=1, compile_backend=counter, shapes=dataset.shapes()
+    )
+    assert dataset.shapes() == [(8, 64), (16, 32), (32, 16), (64, 8), (128, 4), (256, 2)]
+
+    def watched(graph, inputs):
+        seen.append(max(value.shape[1] for value in inputs if getattr(value, "dtype", None) == torch.int64))
+        return counter(graph, inputs)
+
+    module.compile_backend = watched
+    torch._dynamo.reset()
+    trainer = Trainer(**trainer_defaults("cpu"), max_epochs=1)
+    trainer.fit(module, datamodule=PlanDataModule(store, plan, static_rows=True))
+
+    assert trainer.global_step == plan.steps > 12
+    assert seen == [64, 32, 16, 8, 4, 2]
+    assert counter.frame_count == 6
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # the compiler looks at it
+def test_a_compiled_model_with_document_masks_settles_on_few_graphs(store):
+    from torch._dynamo.testing import CompileCounter
+
+    counter, graphs = CompileCounter(), []
+    module = NextTokenTraining(build_model(SIZES, seed=0), total_steps=1, compile_backend=counter)
+    torch._dynamo.reset()
+    tokens = torch.zeros(1, 64, dtype=torch.long)
+    for lengths in ([64], [30, 34], [1, 60, 3], [5, 5, 54], [60, 4]):
+        ids = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))[None]
+        module.losses(tokens, tokens.clone(), ids)
+        graphs.append(counter.frame_count)
+    assert len(set(graphs[2:])) == 1  # two batches to learn what varies, then no more
+
+
+def test_the_stability_arm_of_the_paper_can_be_said(store, tmp_path):
+    settings = OptimizationSettings(lr=1e-2, gradient_clip=0, warmup_steps=1)
+    run(store, make_plan(store), tmp_path / "free", optimization=settings)
+    run(
+        store,
+        make_plan(store),
+        tmp_path / "held",
+        optimization=dataclasses.replace(settings, gradient_clip=1e-3),
+    )
+    assert losses_of(tmp_path / "free") != losses_of(tmp_path / "held")
+
+
+def test_masked_rows_train_through_lightning(store):
+    rows = Rows(
+        16,
+        16,
+        store.document_starts[:8].copy(),
+        store.document_lengths[:8].clip(max=8).astype("int32"),
+        torch.arange(0, 9, 2).numpy(),
+    )
+    plan = Plan([Group("packed", "", 16, rows, masked=True)], batch_tokens=32, cycles=1)
+    module = NextTokenTraining(build_model(SIZES, seed=0), total_steps=2)
+    trainer = Trainer(**trainer_defaults("cpu"), max_epochs=1)
+    trainer.fit(module, datamodule=PlanDataModule(store, plan))
+    assert trainer.global_step == 2
+
+
+def test_initial_weights_depend_on_the_seed_alone():
+    torch.manual_seed(5)
+    one = build_model(SIZES, seed=1).output.weight
+    state = torch.get_rng_state()
+    two = build_model(SIZES, seed=1).output.weight
+    assert torch.equal(one, two)
+    assert torch.equal(state, torch.get_rng_state())
+    assert not torch.equal(one, build_model(SIZES, seed=2).output.weight)
+
+
+def build_store(folder):
+    """A store on disk, as `seqdecomp build` makes it, of counting lines of text."""
+    from seqdecomp.build import build_store as build
+    from seqdecomp.settings import DecompositionSettings
+
+    random = stream(4, "texts")
+    texts = [
+        {"text": "".join(chr(97 + (start + i) % 26) for i in range(size))}
+        for start, size in zip(random.integers(26, size=150), random.integers(3, 180, size=150), strict=True)
+    ]
+    source = folder / "texts.jsonl"
+    source.write_text("".join(json.dumps(text) + "\n" for text in texts))
+    settings = DecompositionSettings(min_length=8, max_length=32)
+    build([str(source)], folder / "store", tokenizer="bytes", settings=settings)
+    return folder / "store"
+
+
+def train_command(store, out, *flags, **changed):
+    options = {
+        "batch-tokens": 256,
+        "tokens": 5120,
+        "device": "cpu",
+        "architecture.width": 32,
+        "architecture.num-layers": 1,
+        "architecture.num-heads": 2,
+        "execution.checkpoint-steps": 4,
+        "execution.log-steps": 2,
+        "optimization.warmup-steps": 2,
+        **{name.replace("_", "-"): value for name, value in changed.items()},
+    }
+    given = [f"--{name}={value}" for name, value in options.items()]
+    return ["train", str(store), "--out", str(out), *given, *flags]
+
+
+def call(*arguments):
+    from seqdecomp.cli import COMMANDS
+    from toolkit_shared.cli import run as run_command
+
+    return run_command("seqdecomp", "", COMMANDS, list(arguments))
+
+
+def test_the_command_trains_and_reports(tmp_path, capsys):
+    store = build_store(tmp_path)
+    code = call(*train_command(store, tmp_path / "run", "--json", curriculum="uniform"))
+    report = json.loads(capsys.readouterr().out)
+    assert code == 0
+    assert report["status"] == "new"
+    assert report["steps"] == len(list(read_metrics(tmp_path / "run")))
+    assert 5120 - 256 < report["tokens"] <= 5120
+    assert report["loss"] < 5.5  # log(257) is 5.55
+    assert OpenLM.from_pretrained(tmp_path / "run").config["vocab_size"] == 320  # 257 in whole 64s
+
+
+def test_a_changed_command_is_refused_in_one_line_unless_it_asks_for_a_new_plan(tmp_path, capsys):
+    store, out = build_store(tmp_path), tmp_path / "run"
+    assert call(*train_command(store, out)) == 0
+    changed = train_command(store, out, "--lengths.max=64", tokens=8192, batch_tokens=512)
+    capsys.readouterr()
+
+    assert call(*changed) == 2
+    line = capsys.readouterr().err.strip()
+    assert line.startswith("seqdecomp train: error: ")
+    assert "\n" not in line
+    for field in ("batch_tokens", "max_length", "tokens"):
+        assert field in line
+
+    assert call(*changed, "--replan", "--optimization.lr=1") == 2
+    assert "optimization.lr" in capsys.readouterr().err
+    assert call(*changed, "--replan", "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["status"] == "resumed"
+    assert 8192 - 512 < report["tokens"] <= 8192
+    rows = list(read_metrics(out))
+    assert [row["step"] for row in rows] == list(range(report["steps"]))
+    assert max(row["length"] for row in rows[:20]) == 32
+    assert max(row["length"] for row in rows[20:]) == 64
+    assert call(*changed, "--replan", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["status"] == "complete"
+
+
+def test_wrong_devices_and_ranks_are_refused_in_one_line(tmp_path, capsys):
+    store = build_store(tmp_path)
+    assert call(*train_command(store, tmp_path / "a", accumulate=3)) == 2
+    assert "3 accumulation steps" in capsys.readouterr().err
+    assert call(*train_command(store, tmp_path / "b", model="9b")) == 2
+    assert "'9b' is not one of tiny, 160m" in capsys.readouterr().err
