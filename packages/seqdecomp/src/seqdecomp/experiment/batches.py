@@ -24,6 +24,7 @@ class StepBatches:
             ValueError: the documents give fewer steps than the settings ask for.
         """
         self._store, self._steps = store, settings.steps
+        self._per_document = arm.attention == "per-document"
         self._plan = plan_for(
             store,
             arm=arm.arm,
@@ -69,15 +70,18 @@ class StepBatches:
 
     @property
     def attended_length(self) -> float:
-        """Mean over tokens of the length of the run that attention covers: the s of the cost law.
+        """Mean over tokens of the length of the run whose scores are computed: the s of the cost law.
 
-        That is the row's length, or the segment's where attention stays inside segments.
+        That is the row's length, and the document's where each is attended to by itself; a masked product
+        computes the scores of the whole row.
         """
         total = weighted = 0
         for step in range(self._steps):
             index, rows = self._plan.rows_of_step(step)
             group = self._plan.groups[index]
-            spans: Any = group.rows.segments(rows)[2] if group.masked else np.full(len(rows), group.length)
+            spans: Any = (
+                group.rows.segments(rows)[2] if self._per_document else np.full(len(rows), group.length)
+            )
             total += int(spans.sum())
             weighted += int((spans * spans).sum())
         return weighted / total

@@ -84,7 +84,6 @@ def run_arm(
         "validation": validation,
         "coverage": batches.coverage(),
         "attended_length": batches.attended_length,
-        "matrix_parameters": matrix_parameters(model),
         "environment": {
             "machine": platform.processor() or platform.machine(),
             "torch": torch.__version__,
@@ -165,12 +164,6 @@ def count_spikes(losses: list[float]) -> int:
     """
     lowest = np.minimum.accumulate(np.asarray(losses, np.float64))
     return int((np.asarray(losses) > lowest + SPIKE_NATS).sum())
-
-
-def matrix_parameters(model: OpenLM) -> int:
-    """Parameters that each token is multiplied with: the matrices with the output head, not the embedding."""
-    matrices = sum(parameter.numel() for parameter in model.parameters() if parameter.ndim == 2)
-    return matrices - model.tok_embeddings.weight.numel()
 
 
 @contextmanager
