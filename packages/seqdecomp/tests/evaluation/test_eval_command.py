@@ -109,6 +109,14 @@ def test_published_files_of_several_positions_are_one_row(model, write_records, 
     assert report["2 retrieved-distractor"]["positions"].keys() == {"0", "1"}
 
 
+def test_a_store_lends_its_tokenizer_to_the_tasks(model, store, write_records, capsys):
+    path = write_records("piqa.jsonl", PIQA)
+    assert seqdecomp("eval", model, "--data", path, "--store", store, "--tasks", "piqa", "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["tokenizer"] == "bytes"
+    assert "perplexity" not in report
+
+
 def test_only_the_named_tasks_are_run(model, write_records, capsys):
     paths = [write_records("piqa.jsonl", PIQA), write_records("copa.jsonl", PIQA)]
     arguments = (

@@ -111,6 +111,18 @@ def test_wilson_interval_is_that_of_the_tables():
     assert Accuracy(0, 0).interval() is None
 
 
+def test_bfloat16_losses_are_finite_and_near_those_of_float32():
+    torch.manual_seed(0)
+    model = OpenLM(vocab_size=97, width=32, num_layers=2, num_heads=2, max_length=64).eval()
+    rows = random_rows(4, 6, 60)
+    exact = dict(Scorer(model=model, max_length=64).score(rows))
+    rounded = dict(Scorer(model=model, max_length=64, precision="bfloat16").score(rows))
+    for index, scores in exact.items():
+        # bfloat16 keeps 8 bits, and the logits here are of order 1
+        np.testing.assert_allclose(rounded[index].losses, scores.losses, atol=0.1)
+        assert not np.array_equal(rounded[index].losses, scores.losses)
+
+
 @pytest.mark.slow
 def test_a_transformers_model_is_scored_as_it_scores_itself():
     transformers = pytest.importorskip("transformers")

@@ -49,57 +49,32 @@ def evaluate(
         out: JSON file to write as well.
         json: Print one JSON document.
     """
+    from toolkit_shared.artifacts import write_json
     from toolkit_shared.cli import emit
-    from toolkit_shared.errors import InputError, require
+    from toolkit_shared.errors import require
     from toolkit_shared.progress import progress_bar
 
-    if not data and store is None:
-        raise InputError("nothing to evaluate: give files with --data or a store with --store")
-    for name, value in (("limit", limit), ("max-length", max_length), ("batch-tokens", batch_tokens)):
-        if value is not None and value < 1:
-            raise InputError(f"--{name} {value}: is not positive; give 1 or more")
-    if seed < 0:
-        raise InputError(f"--seed {seed}: is negative; give 0 or more")
     require("torch", toolkit="seqdecomp", extra="train")
-    from toolkit_shared.artifacts import write_json
-
-    from seqdecomp.data.store import Store
-    from seqdecomp.evaluation.model_folder import find_tokenizer, load_scorer, require_vocabulary
-    from seqdecomp.evaluation.perplexity import parse_bands
+    from seqdecomp.evaluation.evaluate import evaluate_model
     from seqdecomp.evaluation.report import evaluation_text
-    from seqdecomp.evaluation.sources import find_sources
-    from seqdecomp.evaluation.suite import Suite, choose_sources
 
-    borders = None if bands is None else parse_bands(bands)
-    sources = choose_sources(find_sources(data) if data else [], tasks, has_store=store is not None)
-    opened = None
-    if store is not None and (not tasks or "perplexity" in tasks):
-        opened = Store.open(store)
-    scorer, vocab_size = load_scorer(
-        model, device=device, precision=precision, batch_tokens=batch_tokens, max_length=max_length
-    )
-    used = find_tokenizer(tokenizer, model, opened) if sources else None
-    require_vocabulary(model, vocab_size, used, opened)
     with progress_bar(None, "eval", "rows") as progress:
-        suite = Suite(
-            scorer=scorer,
-            tokenizer=used,
-            protocol=protocol,
-            bands=borders,
+        report = evaluate_model(
+            model,
+            data=data,
+            store=store,
+            tasks=tasks,
+            tokenizer=tokenizer,
+            bands=bands,
             limit=limit,
+            max_length=max_length,
+            protocol=protocol,
+            device=device,
+            precision=precision,
+            batch_tokens=batch_tokens,
             seed=seed,
             progress=progress,
         )
-        report = suite.run(sources, opened)
-    document = {
-        "model": str(model),
-        "tokenizer": used.spec if used is not None else None,
-        "max_length": scorer.max_length,
-        "precision": precision,
-        "seed": seed,
-        "limit": limit,
-        **report,
-    }
     if out is not None:
-        write_json(out, document)
-    emit(document, evaluation_text(report), as_json=json)
+        write_json(out, report)
+    emit(report, evaluation_text(report), as_json=json)

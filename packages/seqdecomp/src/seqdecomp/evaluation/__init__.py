@@ -2,6 +2,7 @@
 
 from seqdecomp.evaluation.accuracy import Accuracy
 from seqdecomp.evaluation.causal_lm import CausalLM, TransformersLM
+from seqdecomp.evaluation.evaluate import evaluate_model
 from seqdecomp.evaluation.perplexity import PerplexityResult, StoreDocuments, evaluate_perplexity
 from seqdecomp.evaluation.scoring import Scorer, TokenScores
 from seqdecomp.evaluation.suite import Suite
@@ -17,6 +18,7 @@ __all__ = [
     "Suite",
     "TokenScores",
     "TransformersLM",
+    "evaluate_model",
     "evaluate_perplexity",
     "summarize_regular",
 ]

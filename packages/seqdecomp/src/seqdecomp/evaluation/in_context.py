@@ -108,38 +108,9 @@ def evaluate_in_context(
     """
     asked = list(examples[:limit])
     before = few_shot_prefixes(task, examples, len(asked), seed)
-    categories = tuple(example.category for example in asked)
     if kind == "generation":
-        prompts = [prefix + _question(task, e.context) for prefix, e in zip(before, asked, strict=True)]
-        texts, cut = answer_prompts(
-            scorer,
-            tokenizer,
-            prompts,
-            max_new_tokens=task.max_new_tokens,
-            is_complete=has_answer_line,
-            progress=progress,
-        )
-        lines = tuple(first_answer_line(text) for text in texts)
-        flags = tuple(_matches(task, line, e.answers) for line, e in zip(lines, asked, strict=True))
-        return InContextResult(task, kind, flags, (), categories, cut, lines)
-    pairs = [
-        (prefix + _question(task, context), answer)
-        for prefix, example in zip(before, asked, strict=True)
-        for context in example.contexts
-        for answer in example.answers
-    ]
-    scores = iter(score_continuations(scorer, tokenizer, pairs, progress=progress))
-    flags_found, losses, cut = [], [], 0
-    for example in asked:
-        options = [next(scores) for _ in range(len(example.contexts) * len(example.answers))]
-        flags_found.append(
-            options[0].is_greedy
-            if kind == "language modeling"
-            else best_option(options, task.choice_scoring == "sum") == example.gold
-        )
-        losses.append(options[example.gold].mean_loss)
-        cut += sum(option.is_cut for option in options)
-    return InContextResult(task, kind, tuple(flags_found), tuple(losses), categories, cut)
+        return _generate(scorer, tokenizer, task, asked, before, progress)
+    return _choose(scorer, tokenizer, task, kind, asked, before, progress)
 
 
 def few_shot_prefixes(task: Task, examples: Sequence[Example], asked: int, seed: int) -> list[str]:
@@ -170,6 +141,59 @@ def best_option(options: Sequence[ContinuationScore], by_sum: bool = False) -> i
     """Index of the option with the lowest mean token loss, or lowest sum; the first on a tie."""
     losses = [option.loss_sum if by_sum else option.mean_loss for option in options]
     return losses.index(min(losses))
+
+
+def _generate(
+    scorer: Scorer,
+    tokenizer: Tokenizer,
+    task: Task,
+    asked: Sequence[Example],
+    before: Sequence[str],
+    progress: Progress | None,
+) -> InContextResult:
+    """Greedy answers, compared with the accepted ones."""
+    texts, cut = answer_prompts(
+        scorer,
+        tokenizer,
+        [prefix + _question(task, e.context) for prefix, e in zip(before, asked, strict=True)],
+        max_new_tokens=task.max_new_tokens,
+        is_complete=has_answer_line,
+        progress=progress,
+    )
+    lines = tuple(first_answer_line(text) for text in texts)
+    flags = tuple(_matches(task, line, e.answers) for line, e in zip(lines, asked, strict=True))
+    return InContextResult(task, "generation", flags, (), tuple(e.category for e in asked), cut, lines)
+
+
+def _choose(
+    scorer: Scorer,
+    tokenizer: Tokenizer,
+    task: Task,
+    kind: Kind,
+    asked: Sequence[Example],
+    before: Sequence[str],
+    progress: Progress | None,
+) -> InContextResult:
+    """Losses of every answer after every context of each question, compared with each other."""
+    pairs = [
+        (prefix + _question(task, context), answer)
+        for prefix, example in zip(before, asked, strict=True)
+        for context in example.contexts
+        for answer in example.answers
+    ]
+    scores = iter(score_continuations(scorer, tokenizer, pairs, progress=progress))
+    flags, losses, cut = [], [], 0
+    for example in asked:
+        options = [next(scores) for _ in range(len(example.contexts) * len(example.answers))]
+        flags.append(
+            options[0].is_greedy
+            if kind == "language modeling"
+            else best_option(options, task.choice_scoring == "sum") == example.gold
+        )
+        losses.append(options[example.gold].mean_loss)
+        cut += sum(option.is_cut for option in options)
+    categories = tuple(example.category for example in asked)
+    return InContextResult(task, kind, tuple(flags), tuple(losses), categories, cut)
 
 
 def _question(task: Task, context: str) -> str:
