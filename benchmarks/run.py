@@ -35,12 +35,16 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def questions_of(name: str, folder: Path = HERE) -> list[str]:
-    """Module names of the questions that a name stands for, sorted; none when there is no such name."""
+    """Module names of the questions that a name stands for, sorted; none when there is no such name.
+
+    A toolkit's folder bears its import name, with `_` for `-`.
+    """
+    name = name.replace("-", "_")
     path = folder.joinpath(*name.split("."))
     if path.is_dir():
         modules = sorted(file.stem for file in path.glob("[a-z]*.py"))
         return [f"{name}.{module}" for module in modules if is_question(path / f"{module}.py")]
-    return [name] if path.with_suffix(".py").is_file() or Path(f"{path}.py").is_file() else []
+    return [name] if Path(f"{path}.py").is_file() else []
 
 
 def is_question(path: Path) -> bool:

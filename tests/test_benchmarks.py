@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import cli_startup, run, run_demos
-from tests.workspace import ROOT, TOOLKITS, commands_of
+from tests.workspace import ROOT, TOOLKITS, commands_of, write_script
 
 QUESTION = 'import sys\n\n\ndef main():\n    sys.exit({code})\n\n\nif __name__ == "__main__":\n    main()\n'
 
@@ -19,11 +19,14 @@ def test_a_folder_stands_for_the_questions_in_it(tmp_path: Path) -> None:
         (tmp_path / "ape" / f"{name}.py").write_text(QUESTION.format(code=0))
     for name in ("__init__", "shared_inputs"):
         (tmp_path / "ape" / f"{name}.py").write_text("")
+    (tmp_path / "bee_hive").mkdir()
+    (tmp_path / "bee_hive" / "cost.py").write_text(QUESTION.format(code=0))
     (tmp_path / "startup.py").write_text(QUESTION.format(code=0))
 
     assert run.questions_of("ape", tmp_path) == ["ape.cost", "ape.speed"]
     assert run.questions_of("ape.cost", tmp_path) == ["ape.cost"]
     assert run.questions_of("startup", tmp_path) == ["startup"]
+    assert run.questions_of("bee-hive", tmp_path) == ["bee_hive.cost"]
     assert run.questions_of("bee", tmp_path) == []
 
 
@@ -115,5 +118,7 @@ def test_a_help_that_fails_is_no_measurement() -> None:
 
 
 @pytest.mark.parametrize("toolkit", TOOLKITS)
-def test_startup_measures_every_command(toolkit: str) -> None:
-    assert cli_startup.commands_of(run_demos.script(toolkit)) == list(commands_of(toolkit))
+def test_startup_measures_every_command(toolkit: str, tmp_path: Path) -> None:
+    script = write_script(toolkit, tmp_path)
+
+    assert cli_startup.commands_of(str(script)) == list(commands_of(toolkit))

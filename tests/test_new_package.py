@@ -64,7 +64,8 @@ def demo(*, json: bool = False) -> None:
     "src/throw_away/data.py": '"""Readers."""\n',
     "tests/test_data.py": "def test_of_its_own() -> None:\n    assert True\n",
 }
-WITHOUT = shutil.ignore_patterns("__pycache__", ".*_cache", "goldens")
+QUESTION = '"""Speed."""\n\nif __name__ == "__main__":\n    print("answered")\n'
+WITHOUT = shutil.ignore_patterns("__pycache__", ".*_cache", "goldens", "results")
 
 
 @pytest.fixture
@@ -74,11 +75,13 @@ def copy(tmp_path: Path) -> Path:
     root.mkdir()
     for name in ("pyproject.toml", "conftest.py", "Makefile", "README.md", "CONTRIBUTING.md", "uv.lock"):
         shutil.copy(ROOT / name, root)
-    for name in ("shared", "packages", "tests"):
+    for name in ("shared", "packages", "tests", "benchmarks"):
         shutil.copytree(ROOT / name, root / name, ignore=WITHOUT)
     for path, text in SKELETON.items():
         (root / NEW / path).parent.mkdir(parents=True, exist_ok=True)
         (root / NEW / path).write_text(text)
+    (root / "benchmarks" / "throw_away").mkdir()
+    (root / "benchmarks" / "throw_away" / "speed.py").write_text(QUESTION)
     return root
 
 
@@ -106,6 +109,7 @@ def test_every_check_sees_the_new_package_and_passes(copy: Path) -> None:
         "test_a_wheel_holds_every_file_of_its_source_folder[throw-away] PASSED",
         "test_an_unpacked_wheel_answers_help_with_toolkit_shared_and_nothing_else_of_the_workspace[throw-away]"
         " PASSED",
+        "test_every_toolkit_has_questions[throw-away] PASSED",
         "test_the_workspace_keeps_every_contract PASSED",
         "test_of_its_own PASSED",
     ):
@@ -113,14 +117,29 @@ def test_every_check_sees_the_new_package_and_passes(copy: Path) -> None:
 
 
 def test_the_new_package_gets_its_make_targets(copy: Path) -> None:
-    listed = subprocess.run(["make", "help"], cwd=copy, capture_output=True, text=True, check=True).stdout
-    planned = subprocess.run(
-        ["make", "-n", "bench-throw-away", "claims"], cwd=copy, capture_output=True, text=True, check=True
-    ).stdout
+    def make(*arguments: str) -> str:
+        done = subprocess.run(
+            ["make", *arguments], cwd=copy, capture_output=True, text=True, check=True, env=environment()
+        )
+        return done.stdout
+
+    listed, planned = make("help"), make("-n", "bench-throw-away", "claims")
 
     assert "throw-away" in listed.splitlines()[-1]
     assert "python -m benchmarks.run --scale cpu  throw-away" in planned
     assert "throw-away claims" in planned
+
+
+def test_the_new_packages_questions_are_run(copy: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.run", "throw-away"],
+        cwd=copy,
+        capture_output=True,
+        text=True,
+        env=environment(),
+    )
+
+    assert (done.returncode, done.stdout) == (0, "answered\n")
 
 
 FAULTS = {

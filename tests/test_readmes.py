@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.workspace import ROOT, SOURCES, TOOLKITS, import_name
+from tests.workspace import ROOT, SOURCES, TOOLKITS, write_script
 
 READMES = [
     ROOT / "README.md",
@@ -47,11 +47,8 @@ def run_blocks(readme: Path, folder: Path, *, slow: bool) -> int:
     """Run the blocks in `folder`, the slow ones only when asked; the number that ran."""
     scripts = folder.with_name(folder.name + "-bin")
     scripts.mkdir()
-    for name in TOOLKITS:  # the toolkit as in this workspace, installed or not
-        script = scripts / name
-        program = f"from {import_name(name)}.cli import main; raise SystemExit(main())"
-        script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -c "{program}" "$@"\n')
-        script.chmod(0o755)
+    for name in TOOLKITS:
+        write_script(name, scripts)
     path = os.pathsep.join([str(scripts), str(Path(sys.executable).parent), os.environ["PATH"]])
     sources = os.pathsep.join(str(source) for source in SOURCES)
     ran = 0

@@ -29,7 +29,19 @@ def commands_of(toolkit: str) -> Mapping[str, Command]:
 
 def environment(**changes: str) -> dict[str, str]:
     """The environment of a child process that shall import this workspace's sources."""
+    outer = ("MAKE", "MFLAGS", "PYTEST_")  # of the make and the pytest that run this test
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(outer)}
     paths = [str(path) for path in SOURCES]
     if os.environ.get("PYTHONPATH"):
         paths.append(os.environ["PYTHONPATH"])
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **changes}
+    return {**inherited, "PYTHONPATH": os.pathsep.join(paths), **changes}
+
+
+def write_script(toolkit: str, folder: Path) -> Path:
+    """A console script that runs the toolkit as in this workspace, installed or not."""
+    script = folder / toolkit
+    program = f"from {import_name(toolkit)}.cli import main; raise SystemExit(main())"
+    sources = os.pathsep.join(str(path) for path in SOURCES)
+    script.write_text(f'#!/bin/sh\nPYTHONPATH="{sources}" exec "{sys.executable}" -c "{program}" "$@"\n')
+    script.chmod(0o755)
+    return script
