@@ -90,8 +90,9 @@ def test_every_kind_of_file_comes_into_one_report(model, store, write_records, t
 
 def test_the_text_names_what_is_missing_and_labels_the_partial_average(model, write_records, capsys):
     path = write_records("piqa.jsonl", PIQA)
-    assert seqdecomp("eval", model, "--data", path, "--tokenizer", "bytes") == 0
+    assert seqdecomp("eval", model, "--data", path, "--tokenizer", "bytes", "--limit", 2) == 0
     text = capsys.readouterr().out
+    assert text.endswith("Only the first 2 questions or documents of each file (--limit).\n")
     assert "Partial average of 1 of 14 tasks: " in text
     assert "Missing tasks: copa, openbookqa, lambada, hellaswag, winograd" in text
     assert "Regular average of 14" not in text

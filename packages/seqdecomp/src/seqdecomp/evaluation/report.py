@@ -36,6 +36,8 @@ def evaluation_text(report: Mapping[str, Any]) -> str:
         lines += _cut(found["cut_prompts"])
     if "regular" in report:
         lines += _regular(report["regular"])
+    if report.get("limit") is not None:
+        lines.append(f"Only the first {report['limit']:,} questions or documents of each file (--limit).")
     return "\n".join(lines).rstrip("\n")
 
 
