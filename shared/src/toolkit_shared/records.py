@@ -17,8 +17,9 @@ from toolkit_shared.errors import InputError, require
 
 MAX_LINE_BYTES = 1 << 28
 _SKIPPED_AT_ONCE = 1 << 20
-# One compressed block of 4 bytes can hold 128 KiB, so what is unpacked at once is bounded through the input.
-_PACKED_AT_ONCE = 1 << 14
+# Four packed bytes can hold 128 KiB: what is unpacked at once is bounded by giving in little at once.
+_PACKED_AT_ONCE = (1 << 6, 1 << 10, 1 << 13)
+_UNPACKED_AT_ONCE = 1 << 18
 _GZIP, _ZSTD = ".gz", (".zst", ".zstd")
 
 
@@ -174,7 +175,7 @@ def _records(
                 line = line.removeprefix(b"\xef\xbb\xbf")
             if line.isspace():
                 continue
-            record = _parse(line)
+            record = _parse(line.rstrip(b"\r\n"))
             if isinstance(record, str):
                 on_bad(BadRecord(path, place, record))
             else:
@@ -231,6 +232,7 @@ class _ZstdStream(io.RawIOBase):
         self.frame: Any = None
         self.packed = self.unpacked = b""
         self.taken = 0
+        self.least, self.amount, self.most = _PACKED_AT_ONCE
 
     def readable(self) -> bool:
         return True
@@ -246,7 +248,7 @@ class _ZstdStream(io.RawIOBase):
 
     def _unpack(self) -> bool:
         """Replace what was given out by the next piece; False at the end of the file."""
-        packed = self.packed or self.file.read(_PACKED_AT_ONCE)
+        packed = self.packed or self.file.read(self.amount)
         if not packed:
             if self.frame is not None:
                 raise EOFError
@@ -259,6 +261,10 @@ class _ZstdStream(io.RawIOBase):
         except self.zstandard.ZstdError as error:
             raise OSError(f"corrupt zstd data ({error})") from None
         self.packed = b""
+        if len(self.unpacked) > _UNPACKED_AT_ONCE:
+            self.amount = max(self.least, self.amount // 4)
+        else:
+            self.amount = min(self.most, self.amount * 2)
         if self.frame.eof:
             self.packed, self.frame = self.frame.unused_data, None
         return True
