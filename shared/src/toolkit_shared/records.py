@@ -18,7 +18,7 @@ from toolkit_shared.errors import InputError, require
 MAX_LINE_BYTES = 1 << 28
 _SKIPPED_AT_ONCE = 1 << 20
 # Four packed bytes can hold 128 KiB: what is unpacked at once is bounded by giving in little at once.
-_PACKED_AT_ONCE = (1 << 6, 1 << 10, 1 << 13)
+_PACKED_AT_ONCE = (1 << 6, 1 << 13)
 _UNPACKED_AT_ONCE = 1 << 18
 _GZIP, _ZSTD = ".gz", (".zst", ".zstd")
 
@@ -232,7 +232,8 @@ class _ZstdStream(io.RawIOBase):
         self.frame: Any = None
         self.packed = self.unpacked = b""
         self.taken = 0
-        self.least, self.amount, self.most = _PACKED_AT_ONCE
+        self.least, self.most = _PACKED_AT_ONCE
+        self.amount = self.least
 
     def readable(self) -> bool:
         return True

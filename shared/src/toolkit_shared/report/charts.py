@@ -18,7 +18,7 @@ _STYLE = (
     ".chart .title{font-weight:600;font-size:15px}"
     "@media(prefers-color-scheme:dark){.chart{color:#ddd}}"
 )
-_LEFT, _RIGHT, _TOP, _PLOT_HEIGHT, _LINE_HEIGHT = 70, 20, 40, 260, 20
+_LEFT, _RIGHT, _TOP, _LINE_TOP, _PLOT_HEIGHT, _LINE_HEIGHT = 70, 20, 40, 60, 260, 20
 
 
 def bar_chart(
@@ -94,12 +94,12 @@ def line_chart(
     """
     points = [point for line in lines.values() for point in line]
     across = _Axis([x for x, _ in points], log_x, _LEFT, WIDTH - _RIGHT)
-    up = _Axis([y for _, y in points], log_y, _TOP + _PLOT_HEIGHT, _TOP)
-    bottom = _TOP + _PLOT_HEIGHT
+    up = _Axis([y for _, y in points], log_y, _LINE_TOP + _PLOT_HEIGHT, _LINE_TOP)
+    bottom = _LINE_TOP + _PLOT_HEIGHT
     parts = [
-        f'<path d="M{_LEFT} {_TOP}V{bottom}H{WIDTH - _RIGHT}" stroke="currentColor" fill="none"/>',
+        f'<path d="M{_LEFT} {_LINE_TOP}V{bottom}H{WIDTH - _RIGHT}" stroke="currentColor" fill="none"/>',
         f'<text x="{WIDTH - _RIGHT}" y="{bottom + 36}" text-anchor="end">{escape(x_label)}</text>',
-        f'<text x="{_RIGHT}" y="{_TOP - 6}">{escape(y_label)}</text>',
+        f'<text x="{_RIGHT}" y="{_LINE_TOP - 12}">{escape(y_label)}</text>',
     ]
     for value in across.ticks:
         place = f"{across.at(value):.1f}"
