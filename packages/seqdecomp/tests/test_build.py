@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from seqdecomp.build import build_store
 from seqdecomp.cli import main
@@ -32,7 +33,7 @@ def folder_hashes(folder: Path) -> dict[str, str]:
 
 
 def corpus(folder: Path, *, lines: int = 3000) -> Path:
-    """A folder with several units of every kind that is tokenised: over 2 MiB of JSON lines, and small files."""
+    """A folder with several units of what is tokenised: over 2 MiB of JSON lines, and small files."""
     generator = np.random.default_rng(0)
     folder.mkdir()
     with open(folder / "a.jsonl", "w") as stream:
@@ -53,6 +54,7 @@ def refused(function, *args, **kwargs) -> str:
     return str(caught.value)
 
 
+@hypothesis_settings(max_examples=20)
 @given(
     lengths=st.lists(st.integers(1, 300), min_size=1, max_size=30),
     tail=st.sampled_from(["drop", "anchor-end", "pad"]),
@@ -118,6 +120,56 @@ def test_ids_above_the_room_of_a_told_dtype_are_counted_not_wrapped(tmp_path):
     assert Store.open(tmp_path / "out").document(0).tolist() == [65_535]
 
 
+@pytest.mark.parametrize("tail", ["drop", "anchor-end"])
+def test_dropped_tails_take_eos_with_them_and_anchored_ends_keep_it(tmp_path, tail):
+    # Trap 1: documents of 300 to 309 tokens, pieces of 256: the tails of 44 to 53 hold every EOS.
+    (tmp_path / "a.jsonl").write_text("".join(f'{{"text": "{"x" * (299 + n)}"}}\n' for n in range(10)))
+    report = build_store(
+        [tmp_path / "a.jsonl"],
+        tmp_path / "out",
+        tokenizer="bytes",
+        settings=DecompositionSettings(min_length=256, max_length=256, tail=tail),
+    )
+    assert report.buckets == {256: 10}
+    assert report.dropped_tokens == sum(44 + n for n in range(10))
+    assert report.eos_survival == (0.0 if tail == "drop" else 1.0)
+
+
+def test_a_strict_build_stops_and_the_same_without_strict_goes_on(tmp_path):
+    source = corpus(tmp_path / "in", lines=30)
+    options = {"tokenizer": "bytes", "settings": SMALL}
+    message = refused(build_store, [source], tmp_path / "out", strict=True, **options)
+    assert message.startswith("in/a.jsonl, line 9: no JSON")
+    assert message.endswith("; mend the record or leave out --strict")
+    assert build_store([source], tmp_path / "out", **options).skipped_records == 1
+    assert refused(build_store, [source], tmp_path / "out", strict=True, **options) == message
+
+
+def test_a_build_that_fails_at_once_leaves_the_folder_to_the_mended_command(tmp_path):
+    np.array([1, 2, 0], np.uint16).tofile(tmp_path / "a.npy")
+    assert "--eos-id" in refused(build_store, [tmp_path / "a.npy"], tmp_path / "out", settings=SMALL)
+    assert list((tmp_path / "out").iterdir()) == []
+    read = ReadSettings(eos_id=0, dtype="uint16")
+    assert build_store([tmp_path / "a.npy"], tmp_path / "out", settings=SMALL, read=read).documents == 1
+
+
+def test_an_input_that_changed_since_the_build_began_is_refused(tmp_path):
+    (tmp_path / "a.txt").write_text("hello")
+    build_store([tmp_path / "a.txt"], tmp_path / "out", tokenizer="bytes", settings=SMALL)
+    (tmp_path / "a.txt").write_text("hullo")
+    message = refused(build_store, [tmp_path / "a.txt"], tmp_path / "out", tokenizer="bytes", settings=SMALL)
+    assert message.startswith(f"{tmp_path}/out: was made with other settings (inputs[0]")
+
+
+@pytest.mark.slow
+def test_ray_builds_the_same_bytes(tmp_path):
+    source = corpus(tmp_path / "in", lines=600)
+    options = {"tokenizer": "bytes", "settings": RANDOM, "read": ReadSettings(unit_mib=1)}
+    build_store([source], tmp_path / "local", **options)
+    build_store([source], tmp_path / "ray", workers=2, engine="ray", **options)
+    assert folder_hashes(tmp_path / "ray") == folder_hashes(tmp_path / "local")
+
+
 def test_an_existing_store_is_indexed_anew_without_tokenising(tmp_path):
     source = corpus(tmp_path / "in", lines=300)
     build_store([source], tmp_path / "old", tokenizer="bytes", settings=SMALL)
@@ -159,7 +211,8 @@ def test_another_configuration_is_refused_unless_overwritten(tmp_path):
 
 def test_no_path_of_a_tokenised_input_and_no_time_is_in_the_store(tmp_path):
     source = corpus(tmp_path / "in", lines=30)
-    build_store([source], tmp_path / "out", tokenizer="bytes", settings=SMALL)
+    (tmp_path / "tokenizer.json").write_text(str(train_bpe(["lorem ipsum"], 260).to_json()))
+    build_store([source], tmp_path / "out", tokenizer=tmp_path / "tokenizer.json", settings=SMALL)
     assert str(tmp_path) not in (tmp_path / "out/manifest.json").read_text()
 
 
@@ -208,7 +261,8 @@ def test_the_command_refuses_wrong_sources_in_one_line(tmp_path, capsys, monkeyp
     monkeypatch.setattr(sys, "argv", ["seqdecomp", *arguments])
     assert main() == 2
     assert capsys.readouterr().err == (
-        "seqdecomp build: error: --source: 'web' is not of the form NAME=PATH; write for example web=web.jsonl\n"
+        "seqdecomp build: error: --source: 'web' is not of the form NAME=PATH; "
+        "write for example web=web.jsonl\n"
     )
 
 
@@ -217,7 +271,8 @@ import sys
 from seqdecomp.build import build_store
 from seqdecomp.settings import DecompositionSettings, ReadSettings
 build_store(
-    [sys.argv[1]], sys.argv[2], tokenizer=sys.argv[3], read=ReadSettings(unit_mib=1), workers=int(sys.argv[4]),
+    [sys.argv[1]], sys.argv[2], tokenizer=sys.argv[3], workers=int(sys.argv[4]),
+    read=ReadSettings(unit_mib=1),
     settings=DecompositionSettings(min_length=4, max_length=32, overflow="random", seed=3, tail="pad"),
 )
 """

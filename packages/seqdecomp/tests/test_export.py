@@ -1,4 +1,4 @@
-"""Exports: every format read back gives the same documents or sequences, and the released layout to the byte."""
+"""Exports: each format read back gives the same documents or sequences; the released layout to the byte."""
 
 import hashlib
 import io
@@ -13,7 +13,7 @@ from seqdecomp.build import build_store
 from seqdecomp.cli import main
 from seqdecomp.data.formats.released import parse_literal, shard_sequences, write_literal
 from seqdecomp.data.store import Store
-from seqdecomp.exporting import export_store
+from seqdecomp.exporting import export_store, source_folders
 from seqdecomp.settings import DecompositionSettings, ReadSettings
 from toolkit_shared.errors import InputError
 
@@ -86,8 +86,8 @@ def test_documents_that_eos_would_cut_elsewhere_are_refused(tmp_path, format):
     (tmp_path / "a.jsonl").write_text('{"input_ids": [1, 0]}\n{"input_ids": [1, 0, 2, 0]}\n')
     build_store([tmp_path / "a.jsonl"], tmp_path / "s", settings=SMALL, read=ReadSettings(eos_id=0))
     assert refused(export_store, tmp_path / "s", tmp_path / "out", format=format) == (
-        f"{tmp_path}/s: document 1 does not hold EOS (0) at its end and nowhere else, so that {format} would cut "
-        "it elsewhere; export to megatron, datatrove, parquet or jsonl"
+        f"{tmp_path}/s: document 1 does not hold EOS (0) at its end and nowhere else, so that {format} would "
+        "cut it elsewhere; export to megatron, datatrove, parquet or jsonl"
     )
     assert not (tmp_path / "out").exists()
     build_store([tmp_path / "a.jsonl"], tmp_path / "t", settings=SMALL)
@@ -256,6 +256,20 @@ def test_broken_members_and_a_cut_off_archive_are_counted_and_skipped(tmp_path):
         "a.tar: member '3.json'",
         "a.tar",
     ]
+
+
+def test_a_shard_with_fewer_members_than_its_manifest_tells_is_reported(tmp_path):
+    tar_of(tmp_path / "shard-0000000.tar", ("1.txt", b"[1, 2]", {}))
+    (tmp_path / "manifest.jsonl").write_text('{"shard": "shard-0000000", "num_sequences": 2}\n')
+    report = build_store([tmp_path], tmp_path / "out", settings=SMALL, read=ReadSettings(eos_id=0))
+    assert report.documents == 1
+    assert report.examples[0]["reason"] == "holds 1 members, but manifest.jsonl beside it tells 2"
+
+
+def test_sources_become_folders_that_are_plain_names(tmp_path):
+    assert source_folders(["../x"]) == [""]
+    assert source_folders(["../x/y.jsonl", "/etc", "web"]) == ["_x_y.jsonl/", "_etc/", "web/"]
+    assert source_folders(["a b", "a/b", ".."]) == ["a_b-0/", "a_b-1/", "source/"]
 
 
 def test_the_released_layout_needs_the_id_of_eos(tmp_path):

@@ -90,7 +90,8 @@ def test_a_npy_with_a_numpy_header_is_read_by_its_header(tmp_path):
 def test_a_npy_with_another_array_is_refused(tmp_path):
     np.save(tmp_path / "a.npy", np.zeros((2, 3), np.float32))
     assert refused(open_olmo, str(tmp_path / "a.npy"), "a.npy", dtype=None, eos_id=0) == (
-        "a.npy: holds a float32 array of shape (2, 3); flat token files hold one row of little-endian integers"
+        "a.npy: holds a float32 array of shape (2, 3); "
+        "flat token files hold one row of little-endian integers"
     )
     (tmp_path / "b.npy").write_bytes(b"\x93NUMPY\x01\x00\x05\x00{{{{{")
     assert refused(open_olmo, str(tmp_path / "b.npy"), "b.npy", dtype=None, eos_id=0) == (

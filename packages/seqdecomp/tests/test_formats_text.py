@@ -244,7 +244,39 @@ def test_missing_columns_and_wrong_files_are_refused(tmp_path):
         assert message.endswith("); check the file")
 
 
+def test_what_map_leaves_beside_an_arrow_data_set_is_not_read(tmp_path):
+    write_arrow_folder(tmp_path / "data", pa.table({"text": ["one", "two"]}))
+    for name in ("cache-0123.arrow", "tmp.lock"):
+        (tmp_path / "data" / name).write_bytes(b"whatever")
+    assert texts_of(built([tmp_path / "data"], tmp_path / "out")) == ["one", "two"]
+
+
+def test_an_arrow_data_set_that_is_a_selection_of_its_rows_is_refused(tmp_path):
+    write_arrow_folder(tmp_path / "data", pa.table({"text": ["one", "two"]}))
+    state = tmp_path / "data/state.json"
+    state.write_text(json.dumps({"_indices_data_files": [{"filename": "indices.arrow"}]}))
+    assert refused(built, [tmp_path / "data"], tmp_path / "out") == (
+        f"{state}: the data set is a selection of the rows in its files; "
+        "call flatten_indices() on it and save it again"
+    )
+
+
 # Finding inputs
+
+
+def test_a_link_out_of_a_folder_is_followed(tmp_path):
+    (tmp_path / "elsewhere.txt").write_text("text")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder/link.txt").symlink_to(tmp_path / "elsewhere.txt")
+    assert [item.name for item in find_inputs([tmp_path / "folder"]).files] == ["folder/link.txt"]
+
+
+def test_inputs_of_one_name_are_sources_of_their_own(tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "x.txt").write_text("text")
+    paths = [str(tmp_path / "a/x.txt"), str(tmp_path / "b/x.txt")]
+    assert find_inputs(paths).sources == tuple(paths)
 
 
 def test_folders_and_globs_give_their_files_sorted_and_once(tmp_path):
@@ -291,13 +323,13 @@ def test_inputs_that_cannot_be_used_are_refused(tmp_path):
     )
     (tmp_path / "a.docx").write_text("x")
     assert refused(find_inputs, [tmp_path / "a.docx"]) == (
-        "a.docx: the ending '.docx' is not known; pass --format with one of text, jsonl, parquet, arrow, olmo, "
-        "megatron, datatrove, nanogpt, released"
+        "a.docx: the ending '.docx' is not known; pass --format with one of text, jsonl, parquet, arrow, "
+        "olmo, megatron, datatrove, nanogpt, released"
     )
     assert [item.format for item in find_inputs([tmp_path / "a.docx"], format="text").files] == ["text"]
     assert refused(find_inputs, [tmp_path / "a.docx"], format="txt") == (
-        "format: 'txt' is not one of auto, text, jsonl, parquet, arrow, olmo, megatron, datatrove, nanogpt, released; "
-        "nearest: text"
+        "format: 'txt' is not one of auto, text, jsonl, parquet, arrow, olmo, megatron, datatrove, nanogpt, "
+        "released; nearest: text"
     )
 
 

@@ -194,7 +194,7 @@ def test_a_pickled_store_opens_its_files_anew(tmp_path):
 
 def test_a_bucket_that_is_not_there_is_named(tmp_path):
     store = Store.from_documents([[1, 2, 0]], buckets={2: Bucket(np.array([0]))})
-    with pytest.raises(InputError, match="^store: no bucket of length 4; it has 2$"):
+    with pytest.raises(InputError, match=r"^store: no bucket of length 4; it has 2$"):
         store.bucket(4)
 
 
@@ -205,7 +205,7 @@ def test_a_folder_without_a_store_is_refused(tmp_path):
         f"{tmp_path}: no store here (manifest.json is missing); make one with seqdecomp build"
     )
     (tmp_path / "manifest.json").write_text("{")
-    with pytest.raises(InputError, match="manifest.json: not JSON; build the store again"):
+    with pytest.raises(InputError, match=r"manifest\.json: not JSON; build the store again"):
         Store.open(tmp_path)
     (tmp_path / "manifest.json").write_text('{"kind": "other"}')
     with pytest.raises(InputError, match="field 'kind' is not 'seqdecomp-store'"):
@@ -221,7 +221,8 @@ def test_a_referenced_file_that_is_gone_or_changed_is_named(tmp_path):
     with pytest.raises(InputError) as caught:
         Store.open(tmp_path / "store")
     assert str(caught.value) == (
-        f"{path}: has 1002 bytes, but 1000 when the store was built; restore the file or build the store again"
+        f"{path}: has 1002 bytes, but 1000 when the store was built; "
+        "restore the file or build the store again"
     )
     path.unlink()
     with pytest.raises(InputError) as caught:

@@ -105,7 +105,8 @@ def test_eos_is_the_token_that_is_named(tmp_path):
     with pytest.raises(InputError) as caught:
         load_tokenizer(path, eos="<stopp>")
     assert str(caught.value) == (
-        f"{path}: the vocabulary has no token '<stopp>'; nearest: '<stop>'; name its end-of-text token with --eos"
+        f"{path}: the vocabulary has no token '<stopp>'; nearest: '<stop>'; "
+        "name its end-of-text token with --eos"
     )
 
 
@@ -136,8 +137,8 @@ def test_what_is_no_tokenizer_is_refused_in_one_line(tmp_path):
     with pytest.raises(InputError) as caught:
         load_tokenizer(tmp_path / "gpt2.tiktoken")
     assert str(caught.value) == (
-        f"{tmp_path}/gpt2.tiktoken: a .tiktoken rank file lacks the pattern and special tokens of its tokenizer; "
-        "convert it to a tokenizer.json and name that"
+        f"{tmp_path}/gpt2.tiktoken: a .tiktoken rank file lacks the pattern and special tokens of its "
+        "tokenizer; convert it to a tokenizer.json and name that"
     )
 
 

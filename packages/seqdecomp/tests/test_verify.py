@@ -120,8 +120,8 @@ def test_a_lost_sequence_is_found_by_its_counts(store):
 
 
 def test_sequences_that_the_settings_would_not_cut_are_found(store):
-    # the pieces of 8 and 4 of the document of 15 tokens at 459 + 25 moved by one token: still disjoint, inside,
-    # and as many
+    # the pieces of 8 and 4 of the document of 15 tokens at 459 + 25 moved by one token: still disjoint,
+    # inside, and as many
     for length in (8, 4):
         change(store / f"buckets/{length}.npy", lambda starts: np.where(starts >= 484, starts + 1, starts))
     reseal(store)

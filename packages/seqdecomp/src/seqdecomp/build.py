@@ -13,6 +13,7 @@ from toolkit_shared.errors import InputError
 from toolkit_shared.execution import map_shards
 
 from seqdecomp.data.encoding import describe_tokenizer, require_tokenizer
+from seqdecomp.data.fingerprints import sample_file
 from seqdecomp.data.formats.detect import Inputs, find_inputs, is_store
 from seqdecomp.data.formats.open import plan_units, store_dtype
 from seqdecomp.data.store import STORE_KIND, Store
@@ -66,22 +67,19 @@ def build_store(
     loaded = load_tokenizer(tokenizer, eos=read.eos) if isinstance(tokenizer, str | Path) else tokenizer
     require_tokenizer(found.files, loaded)
     described = describe_tokenizer(loaded, read)
-    config = {
-        "inputs": [
-            [item.name, Path(item.path).stat().st_size, item.format, item.source] for item in found.files
-        ],
-        "sources": list(found.sources),
-        "settings": asdict(settings),
-        "read": asdict(read),
-        "tokenizer": described,
-        "strict": strict,
-    }
+    config = _configuration(found, settings, read, described)
     if claim_folder(out, kind=STORE_KIND, config=config, resume=resume, overwrite=overwrite) == "complete":
         remove_leftovers(out)
-        return BuildReport.from_store(Store.open(out))
-    markers = write_tokens(
-        found, out, loaded, described, read, workers=workers, engine=engine, strict=strict, progress=progress
-    )
+        report = BuildReport.from_store(Store.open(out))
+        _stop_at_skipped(report.examples, strict)
+        return report
+    places: dict[str, Any] = {"workers": workers, "engine": engine, "progress": progress}
+    try:
+        markers = write_tokens(found, out, loaded, described, read, strict=strict, **places)
+        _stop_at_skipped([example for marker in markers for example in marker["examples"]], strict)
+    except InputError:
+        _give_up(out)
+        raise
     return finish_store(out, markers, config, sources=found.sources, tokenizer=described, settings=settings)
 
 
@@ -180,6 +178,41 @@ def reindex_store(
     return finish_store(
         out, markers, config, sources=old.sources, tokenizer=old.manifest["tokenizer"], settings=settings
     )
+
+
+def _configuration(
+    found: Inputs, settings: DecompositionSettings, read: ReadSettings, described: Mapping[str, Any]
+) -> dict[str, Any]:
+    """All that a store depends on; a build goes on only where the same was begun."""
+    inputs = [
+        [item.name, Path(item.path).stat().st_size, sample_file(Path(item.path)), item.format, item.source]
+        for item in found.files
+    ]
+    return {
+        "inputs": inputs,
+        "sources": list(found.sources),
+        "settings": asdict(settings),
+        "read": asdict(read),
+        "tokenizer": dict(described),
+    }
+
+
+def _stop_at_skipped(examples: Sequence[Mapping[str, str]], strict: bool) -> None:
+    """Refuse, under `strict`, corrupt records that an earlier run without it left out."""
+    if strict and examples:
+        raise InputError(
+            f"{examples[0]['place']}: {examples[0]['reason']}; mend the record or leave out --strict"
+        )
+
+
+def _give_up(out: Path) -> None:
+    """Free a folder whose build did not finish one unit, so that the mended command may take it."""
+    if any((out / "units").glob("*.json")):
+        return
+    for name in ("tokens", "documents", "buckets", "units"):
+        shutil.rmtree(out / name, ignore_errors=True)
+    for name in ("tokenizer.json", "job.json"):
+        (out / name).unlink(missing_ok=True)
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -1,6 +1,7 @@
 """A store written in the formats of other tools: whole documents, or sequences in the released layout."""
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -201,6 +202,7 @@ def _plan_documents(
     """Runs of documents of one source with about `file_tokens` tokens each."""
     ends = np.cumsum(store.document_lengths)
     sources = store.document_sources
+    folders = source_folders(store.sources)
     cuts = {0, len(ends), *(np.flatnonzero(np.diff(sources)) + 1).tolist()} if len(ends) else {0}
     edges = sorted(cuts)
     tasks: list[ExportTask] = []
@@ -209,7 +211,7 @@ def _plan_documents(
         while first < end:
             before = int(ends[first - 1]) if first else 0
             last = min(end, max(first + 1, int(np.searchsorted(ends, before + file_tokens, side="right"))))
-            folder = f"{store.sources[int(sources[first])]}/" if len(store.sources) > 1 else ""
+            folder = folders[int(sources[first])]
             tasks.append(
                 ExportTask(
                     store=path,
@@ -224,6 +226,14 @@ def _plan_documents(
             )
             first = last
     return tasks
+
+
+def source_folders(sources: Sequence[str]) -> list[str]:
+    """A folder for each of several sources ("NAME/"), free of what a path could mean; "" for a single one."""
+    if len(sources) == 1:
+        return [""]
+    names = [re.sub(r"[^\w.-]+", "_", source).lstrip(".") or "source" for source in sources]
+    return [f"{name}/" if names.count(name) == 1 else f"{name}-{index}/" for index, name in enumerate(names)]
 
 
 def _plan_sequences(

@@ -34,8 +34,9 @@ class Audit:
         if self.problems:
             return "\n".join([f"{name}: {len(self.problems)} problems", *(f"  {p}" for p in self.problems)])
         return (
-            f"{name}: sound; {self.documents:,} documents, {self.tokens:,} tokens, {self.sequences:,} sequences "
-            f"with {self.sequence_tokens:,} of them, EOS of {self.eos_survival:.1%} of the documents kept"
+            f"{name}: sound; {self.documents:,} documents, {self.tokens:,} tokens, "
+            f"{self.sequences:,} sequences with {self.sequence_tokens:,} of them, "
+            f"EOS of {self.eos_survival:.1%} of the documents kept"
         )
 
 

@@ -1,8 +1,10 @@
 """Documents of a work unit to checked token ids, with a count of what had to be left out."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -90,8 +92,10 @@ def describe_tokenizer(tokenizer: Tokenizer | None, read: ReadSettings) -> dict[
         raise InputError(
             f"--eos-id: {eos_id} is not below the {vocab_size} ids of the vocabulary; check both"
         )
+    text = tokenizer.to_json() if tokenizer is not None else None
     return {
-        "name": tokenizer.spec if tokenizer is not None else None,
+        "name": _shown_name(tokenizer.spec) if tokenizer is not None else None,
+        "fingerprint": hashlib.sha256(text.encode()).hexdigest()[:16] if text is not None else None,
         "eos_id": eos_id,
         "eos_text": tokenizer.eos_text if tokenizer is not None else read.eos or None,
         "vocab_size": vocab_size,
@@ -123,6 +127,11 @@ def id_limit(vocab_size: int | None, dtype: str) -> int:
 def load_cached(spec: str, eos_text: str) -> Tokenizer:
     """The tokenizer of a path or of the text of a tokenizer.json, loaded once a process."""
     return tokenizer_from_json(spec, eos_text) if spec.startswith("{") else load_tokenizer(spec, eos=eos_text)
+
+
+def _shown_name(spec: str) -> str:
+    """A file's own name, without the folders of this machine, or the name on the hub."""
+    return Path(spec).name if Path(spec).exists() else spec
 
 
 def _encode(

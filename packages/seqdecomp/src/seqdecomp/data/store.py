@@ -204,10 +204,11 @@ class Store:
         if self._buckets is not None:
             return self._buckets[length]
         assert self.path is not None
-        starts = np.load(self.path / f"buckets/{length}.npy", mmap_mode="r", allow_pickle=False)
+        starts = np.asarray(np.load(self.path / f"buckets/{length}.npy", mmap_mode="r", allow_pickle=False))
         spans_path = self.path / f"buckets/{length}.spans.npy"
-        spans = np.load(spans_path, mmap_mode="r", allow_pickle=False) if spans_path.exists() else None
-        return Bucket(starts, spans)
+        if not spans_path.exists():
+            return Bucket(starts, None)
+        return Bucket(starts, np.asarray(np.load(spans_path, mmap_mode="r", allow_pickle=False)))
 
     def tokens_of_file(self, index: int) -> npt.NDArray[np.integer]:
         """The token array of file `index`, read-only; the files used last stay open."""

@@ -38,7 +38,7 @@ SUFFIXES: dict[str, Format] = {
     ".js": "text",
     ".ts": "text",
 }
-COMPRESSIONS = (".gz", ".zst")
+COMPRESSIONS = (".gz", ".zst", ".zstd")
 # Companions of token files and of data set folders, never inputs themselves.
 COMPANIONS = (".idx", ".index", ".metadata", ".lock")
 ALL_FORMATS = ("text", "jsonl", "parquet", "arrow", "olmo", "megatron", "datatrove", "nanogpt", "released")
@@ -56,12 +56,17 @@ def find_inputs(
 ) -> Inputs:
     """All input files under `inputs`, sorted inside each, none twice.
 
-    Each of `inputs` is a source named for its last path part; each of `sources` is one by its given name.
+    Each of `inputs` is a source named for its last path part, or by the whole path where several share it;
+    each of `sources` is one by its given name.
 
     Raises:
         InputError: an input does not exist, gives no file, or its format is not known.
     """
-    named = [(_source_name(item), str(item)) for item in inputs]
+    last_parts = [Path(item).name or str(item) for item in inputs]
+    named = [
+        (last if last_parts.count(last) == 1 else str(item), str(item))
+        for last, item in zip(last_parts, inputs, strict=True)
+    ]
     named += [(name, str(path)) for name, path in (sources or {}).items()]
     if not named:
         raise InputError("inputs: none given; name at least one file, folder or glob")
@@ -114,20 +119,15 @@ def is_store(path: Path) -> bool:
     return False
 
 
-def _source_name(item: str | Path) -> str:
-    path = Path(item)
-    return path.name or str(item)
-
-
 def _expand(item: str, format: str) -> list[tuple[Path, str]]:
     """Files of one input, sorted, with names to print: as given, or relative to the folder's parent."""
     path = Path(item)
     if path.is_file():
         return [(path, path.name)]
     if path.is_dir():
-        parent = path.resolve().parent
+        folder = path.resolve().name
         found = [p for p in _walk(path) if (_is_known(p) if format == "auto" else _may_be(p, format))]
-        result = [(p, p.resolve().relative_to(parent).as_posix()) for p in found if _is_input(p)]
+        result = [(p, f"{folder}/{p.relative_to(path).as_posix()}") for p in found if _is_input(p)]
         if not result:
             raise InputError(f"{item}: no input file in this folder; name files, or pass --format")
         return result
@@ -167,4 +167,19 @@ def _may_be(path: Path, format: str) -> bool:
 
 
 def _is_input(path: Path) -> bool:
-    return path.suffix not in COMPANIONS and not path.name.endswith((".ds.index", ".ds.metadata"))
+    if path.suffix == ".arrow":
+        _refuse_indices(path)
+        return not path.name.startswith("cache-")  # what `map` and `filter` leave beside a data set
+    return path.suffix not in COMPANIONS
+
+
+def _refuse_indices(path: Path) -> None:
+    """Refuse a saved data set whose rows are only a selection of those in its files."""
+    state = path.with_name("state.json")
+    if state.is_file():
+        with contextlib.suppress(ValueError, OSError, AttributeError):
+            if json.loads(state.read_text(encoding="utf-8")).get("_indices_data_files"):
+                raise InputError(
+                    f"{state}: the data set is a selection of the rows in its files; "
+                    "call flatten_indices() on it and save it again"
+                )

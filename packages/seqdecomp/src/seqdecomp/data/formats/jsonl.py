@@ -9,7 +9,7 @@ from toolkit_shared.records import BadRecord, read_jsonl
 
 from seqdecomp.data.formats.units import Document, Input, OnBad, Unit, byte_ranges
 
-COMPRESSED = (".gz", ".zst")
+COMPRESSED = (".gz", ".zst", ".zstd")
 
 
 def plan_jsonl(inputs: Sequence[Input], unit_bytes: int) -> list[Unit]:

@@ -78,8 +78,8 @@ def _check_index(
         k = int(wrong[0])
         expected = int(ends[k] - sizes[k]) * itemsize
         raise InputError(
-            f"{index_name}: sequence {k} begins at byte {int(pointers[k])}, not at {expected}, so the tokens are "
-            "not one contiguous array; write the dataset again"
+            f"{index_name}: sequence {k} begins at byte {int(pointers[k])}, not at {expected}, so the tokens "
+            "are not one contiguous array; write the dataset again"
         )
     indices = document_indices
     ordered = (

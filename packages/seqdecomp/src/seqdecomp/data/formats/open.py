@@ -85,7 +85,7 @@ def open_flat(unit: Unit, read: ReadSettings, *, eos_id: int | None, vocab_size:
 
 
 def store_dtype(dtype: str, vocab_size: int | None) -> str:
-    """The type of a store's ids: as told, or for "auto" uint16 up to 65,535 ids, else (or if unknown) uint32."""
+    """The type of a store's ids: as told, else uint16 for up to 65,535 ids, uint32 for more or unknown."""
     if dtype != "auto":
         return dtype
     return "uint16" if vocab_size is not None and vocab_size <= 65_535 else "uint32"

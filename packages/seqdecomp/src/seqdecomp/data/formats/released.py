@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import numpy.typing as npt
 from toolkit_shared.errors import InputError
+from toolkit_shared.records import read_jsonl
 
 from seqdecomp.data.formats.units import OnBad, Unit
 
@@ -30,9 +31,11 @@ def read_released(unit: Unit, eos_id: int, on_bad: OnBad) -> Iterator[npt.NDArra
             is larger than 16 MiB.
     """
     name = unit.names[0]
+    count = 0
     try:
         with tarfile.open(unit.paths[0], "r:") as archive:
             for member in archive:
+                count += 1
                 _refuse_hostile(member, name)
                 place = f"{name}: member '{member.name}'"
                 if not member.name.endswith(".txt"):
@@ -51,6 +54,20 @@ def read_released(unit: Unit, eos_id: int, on_bad: OnBad) -> Iterator[npt.NDArra
             on_bad(name, f"the archive is cut off ({message})")
             return
         raise InputError(f"{name}: not an uncompressed tar ({message}); check the file") from None
+    told = told_sequences(Path(unit.paths[0]))
+    if told not in (None, count):
+        on_bad(name, f"holds {count} members, but manifest.jsonl beside it tells {told}")
+
+
+def told_sequences(shard: Path) -> int | None:
+    """How many sequences the manifest.jsonl beside a shard tells for it; None where there is none."""
+    manifest = shard.with_name("manifest.jsonl")
+    if not manifest.is_file():
+        return None
+    for _, record in read_jsonl(manifest, on_bad=lambda bad: None):
+        if record.get("shard") == shard.stem and isinstance(record.get("num_sequences"), int):
+            return int(record["num_sequences"])
+    return None
 
 
 def parse_literal(data: bytes, eos_id: int) -> npt.NDArray[np.int64] | None:
