@@ -5,6 +5,7 @@ import random
 import socket
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 # before numpy or torch is imported, and inherited by the processes that tests start
@@ -16,7 +17,17 @@ os.environ["COLUMNS"] = "80"  # the width of help texts
 os.environ.setdefault("MPLBACKEND", "agg")
 
 import hypothesis  # noqa: E402
+import jaxtyping  # noqa: E402
 import pytest  # noqa: E402
+
+import tests.shape_checks  # noqa: E402, F401  (the hook below looks it up by name)
+
+# shapes and types of the rooms with formulas are checked while tests run, at no cost to users
+TOOLKITS = [path.parent.name for path in Path(__file__).parent.glob("packages/*/pyproject.toml")]
+jaxtyping.install_import_hook(
+    [f"{name.replace('-', '_')}.{room}" for name in TOOLKITS for room in ("model", "models", "objectives")],
+    "tests.shape_checks.checked",
+)
 
 hypothesis.settings.register_profile(
     "workspace",
