@@ -11,8 +11,11 @@ from toolkit_shared.artifacts import read_json
 from toolkit_shared.errors import InputError
 
 from seqdecomp.mixture import Stock
+from seqdecomp.settings import MODEL_PRESETS
 
 SECONDS_PER_HOUR = 3600.0
+# The sizes of the paper's models, for which reports give the cost law.
+PAPER_MODELS = {name: sizes for name, sizes in MODEL_PRESETS.items() if name != "tiny"}
 
 
 def matmul_parameters(*, width: int, num_layers: int, vocab_size: int = 50_432) -> int:

@@ -1,9 +1,11 @@
 """The documents of a store, whole or what is still unread of them."""
 
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from toolkit_shared.errors import InputError
 
 from seqdecomp.data.store import Store
 
@@ -37,6 +39,25 @@ class Documents(NamedTuple):
         """Documents of one source that lie one after the other."""
         sizes = np.asarray(lengths, np.int64)
         return cls(np.cumsum(sizes) - sizes, sizes, np.zeros(len(sizes), np.int32))
+
+    @classmethod
+    def from_lengths_file(cls, path: Path) -> "Documents":
+        """Documents of one source from a .npy file of their lengths in tokens, [documents].
+
+        Raises:
+            InputError: there is no such file, or it does not hold lengths.
+        """
+        if not path.exists():
+            raise InputError(f"{path}: no such file; give a .npy file of document lengths")
+        try:
+            found = np.load(path, allow_pickle=False)
+        except (ValueError, OSError, EOFError):
+            raise InputError(f"{path}: is not a .npy file of numbers; write one with numpy.save") from None
+        if not isinstance(found, np.ndarray) or found.ndim != 1 or found.dtype.kind not in "iu":
+            raise InputError(f"{path}: does not hold one row of whole numbers; save the lengths as int64")
+        if len(found) and found.min() < 0:
+            raise InputError(f"{path}: holds a negative length at place {int(found.argmin())}; correct it")
+        return cls.of_lengths(found.astype(np.int64))
 
     def of_source(self, source: int) -> "Documents":
         """The documents of one source."""

@@ -10,6 +10,7 @@ from seqdecomp.data.store import Store
 from seqdecomp.documents import Documents
 from seqdecomp.plan import Plan, differing_fields, refuse_changes
 from seqdecomp.rows import Group, Rows
+from seqdecomp.settings import DecompositionSettings
 
 # What a run may change on resuming, given that it asks for a new plan of what is unread.
 _GROUP_FIELDS = (
@@ -72,6 +73,7 @@ def plan_for(
         "by_source": "/" in mixture or "=" in curriculum, "overflow_seed": store.settings.seed,
         "store": store.fingerprint,
     }  # fmt: skip
+    _check_range(settings)
     if state is None:
         return _make(store, settings, None, 0)
     changed = differing_fields(state["settings"], settings)
@@ -91,6 +93,13 @@ def restore_plan(store: Store, state: Mapping[str, Any]) -> Plan:
         raise InputError("resume: the run was on another store; name that store")
     before = None if state["previous"] is None else restore_plan(store, state["previous"])
     return _make(store, state["settings"], before, state["first_step"])
+
+
+def _check_range(settings: Mapping[str, Any]) -> None:
+    try:
+        DecompositionSettings(min_length=settings["min_length"], max_length=settings["max_length"])
+    except ValueError as error:
+        raise InputError(str(error)) from None
 
 
 def _make(store: Store, settings: Mapping[str, Any], previous: Plan | None, first_step: int) -> Plan:
