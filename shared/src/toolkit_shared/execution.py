@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import pickle
 import signal
+import sys
 import threading
 import traceback
 from collections import deque
@@ -15,8 +16,6 @@ from multiprocessing.connection import Connection, wait
 from typing import Any, Literal, TypeVar
 
 from toolkit_shared.errors import InputError, require
-
-log = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
@@ -125,7 +124,15 @@ def _map_ray(
     if started and os.environ.get("RAY_ADDRESS"):
         ray.init(log_to_driver=False, logging_level=logging.ERROR)
     elif started:
-        ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+        # what is importable here must be importable there, as in a pool of processes
+        paths = os.pathsep.join(os.path.abspath(path) for path in sys.path)
+        ray.init(
+            num_cpus=workers,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            runtime_env={"env_vars": {"PYTHONPATH": paths}},
+        )
     attempt = ray.remote(_attempt)
     waiting: deque[Any] = deque()
     try:
