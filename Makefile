@@ -46,7 +46,7 @@ bench-%: $(SYNCED)  ## Measure one toolkit against its peers (SCALE=cpu or gpu)
 claims: $(addprefix claims-,$(TOOLKITS))  ## Test every paper's claims at small scale
 
 claims-%: $(SYNCED)  ## Test one paper's claims at small scale
-	$(RUN) $* claims $(ARGS)
+	$(RUN) $* claims --results benchmarks/results $(ARGS)
 
 report: $(SYNCED)  ## Render benchmarks/REPORT.md from benchmarks/results
 	$(RUN) python -m benchmarks.render_report

@@ -127,7 +127,7 @@ def test_the_new_package_gets_its_make_targets(copy: Path) -> None:
 
     assert "throw-away" in listed.splitlines()[-1]
     assert "python -m benchmarks.run --scale cpu  throw-away" in planned
-    assert "throw-away claims" in planned
+    assert "throw-away claims --results benchmarks/results" in planned
 
 
 def test_the_new_packages_questions_are_run(copy: Path) -> None:
