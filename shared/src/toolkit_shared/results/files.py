@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import re
 import types
 from collections.abc import Mapping
 from pathlib import Path
@@ -64,8 +63,8 @@ def read_results(folder: str | Path) -> dict[str, Result]:
 
     def place(name: str) -> tuple[Any, ...]:
         result = results[name]
-        numbers = [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
-        return result.toolkit, result.question, result.started, numbers
+        # of runs that began together, number 10 comes after number 2
+        return result.toolkit, result.question, result.started, len(name), name
 
     return {name: results[name] for name in sorted(results, key=place)}
 
