@@ -249,6 +249,8 @@ def test_the_command_prints_totals_and_json(tmp_path, capsys, monkeypatch):
     text = capsys.readouterr().out
     assert "corrupt records skipped: 1; empty records: 1" in text
     assert "in/a.jsonl" in text
+    lengths = [int(line.split()[0].replace(",", "")) for line in text.splitlines()[3:15]]
+    assert lengths == [2**i for i in range(2, 14)]
     monkeypatch.setattr(sys, "argv", ["seqdecomp", *arguments, "--json"])
     assert main() == 0
     document = json.loads(capsys.readouterr().out)

@@ -58,9 +58,7 @@ class BuildReport:
             out=store.path,
             documents=counts["documents"],
             tokens=counts["tokens"],
-            buckets={
-                int(length): bucket["sequences"] for length, bucket in store.manifest["buckets"].items()
-            },
+            buckets={n: store.manifest["buckets"][str(n)]["sequences"] for n in store.lengths},
             dropped_tokens=counts["dropped_tokens"],
             eos_survival=counts["surviving_ends"] / counts["documents"] if counts["documents"] else 0.0,
             documents_without_eos=counts["documents_without_eos"],

@@ -2,6 +2,7 @@
 
 import difflib
 import hashlib
+import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -140,13 +141,20 @@ def load_tokenizer(spec: str | Path, *, eos: str = "") -> Tokenizer:
         return FileTokenizer(loaded, str(spec), eos)
     if path.suffix == ".json" or str(spec).count("/") > 1 or str(spec).startswith((".", "/", "~")):
         raise InputError(f"{spec}: no such tokenizer file; give 'bytes', a tokenizer.json or a hub name")
+    import huggingface_hub  # noqa: F401 - sets its logger's level when it is first imported, so not later
+
+    hub_log = logging.getLogger("huggingface_hub")
+    level = hub_log.level
     try:
+        hub_log.setLevel(logging.ERROR)  # it warns at each of its retries, and the error says it all
         loaded = tokenizers.Tokenizer.from_pretrained(str(spec))
     except Exception as error:  # likewise, for a missing name and for a missing network
         raise InputError(
             f"tokenizer '{spec}': neither a file here nor to be had from the hub ({_one_line(error)}); "
             "give 'bytes' or a tokenizer.json"
         ) from None
+    finally:
+        hub_log.setLevel(level)
     return FileTokenizer(loaded, str(spec), eos)
 
 
@@ -207,4 +215,4 @@ def train_bpe(texts: Iterable[str], vocab_size: int) -> Tokenizer:
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:160]
+    return " ".join(str(error).split()).partition(". ")[0][:160]
