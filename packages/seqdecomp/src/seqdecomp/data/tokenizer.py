@@ -2,7 +2,6 @@
 
 import difflib
 import hashlib
-import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -141,12 +140,11 @@ def load_tokenizer(spec: str | Path, *, eos: str = "") -> Tokenizer:
         return FileTokenizer(loaded, str(spec), eos)
     if path.suffix == ".json" or str(spec).count("/") > 1 or str(spec).startswith((".", "/", "~")):
         raise InputError(f"{spec}: no such tokenizer file; give 'bytes', a tokenizer.json or a hub name")
-    import huggingface_hub  # noqa: F401 - sets its logger's level when it is first imported, so not later
+    from huggingface_hub.utils import logging as hub_log
 
-    hub_log = logging.getLogger("huggingface_hub")
-    level = hub_log.level
+    level = hub_log.get_verbosity()
     try:
-        hub_log.setLevel(logging.ERROR)  # it warns at each of its retries, and the error says it all
+        hub_log.set_verbosity_error()  # it warns at each of its retries, and the error says it all
         loaded = tokenizers.Tokenizer.from_pretrained(str(spec))
     except Exception as error:  # likewise, for a missing name and for a missing network
         raise InputError(
@@ -154,7 +152,7 @@ def load_tokenizer(spec: str | Path, *, eos: str = "") -> Tokenizer:
             "give 'bytes' or a tokenizer.json"
         ) from None
     finally:
-        hub_log.setLevel(level)
+        hub_log.set_verbosity(level)
     return FileTokenizer(loaded, str(spec), eos)
 
 
