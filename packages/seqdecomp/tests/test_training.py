@@ -1,10 +1,16 @@
 import dataclasses
 import json
+import signal
+import subprocess
+import sys
+import time
 
+import jaxtyping
 import pytest
 import torch
+import yaml
 from lightning.pytorch import Trainer
-from seqdecomp.data.loading import PlanLoader, StepDataset
+from seqdecomp.data.loading import PlanLoader, PlanSampler, StepDataset, collate_for_trainer
 from seqdecomp.data.store import Store
 from seqdecomp.decomposition import decompose
 from seqdecomp.model import OpenLM
@@ -190,6 +196,16 @@ def test_chunks_of_logits_change_nothing_but_memory(store):
     assert torch.allclose(*gradients, atol=1e-6)
 
 
+@pytest.fixture
+def without_shape_checks():
+    """The checks of annotations that tests run under break graphs; users do not have them."""
+    before = jaxtyping.config.jaxtyping_disable
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", before)
+
+
+@pytest.mark.usefixtures("without_shape_checks")
 def test_six_buckets_compile_to_six_graphs_the_longest_first(store):
     from torch._dynamo.testing import CompileCounter
 
@@ -353,3 +369,145 @@ def test_wrong_devices_and_ranks_are_refused_in_one_line(tmp_path, capsys):
     assert "3 accumulation steps" in capsys.readouterr().err
     assert call(*train_command(store, tmp_path / "b", model="9b")) == 2
     assert "'9b' is not one of tiny, 160m" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    ["tiny", "paper-160m", "paper-410m", "paper-1b", "paper-3b", "paper-7b", "mixture-1b", "stability-1b"],
+)
+def test_every_recipe_is_a_whole_configuration_that_prints_itself(recipe, tmp_path, capsys):
+    assert call("train", "store", "--out=run", "--config", recipe, "--print-config") == 0
+    printed = capsys.readouterr().out
+    (tmp_path / "again.yaml").write_text(printed)
+    assert call("train", "store", "--config", str(tmp_path / "again.yaml"), "--print-config") == 0
+    assert capsys.readouterr().out == printed
+
+
+def test_the_stability_recipe_is_the_paper_s(capsys):
+    recipes = ("--config", "paper-1b", "--config", "stability-1b")
+    assert call("train", "store", "--out=run", *recipes, "--print-config") == 0
+    settings = yaml.safe_load(capsys.readouterr().out)
+    assert (settings["model"], settings["curriculum"]) == ("1b", "grow-p100")
+    assert settings["optimization"]["lr"] == 0.01
+    assert settings["optimization"]["gradient_clip"] == 0
+    assert settings["optimization"]["weight_decay"] == 0.033
+
+
+def process(*arguments, **options):
+    """A process of its own that runs the command line."""
+    program = "import sys; from seqdecomp.cli import main; sys.exit(main())"
+    return subprocess.Popen(
+        [sys.executable, "-c", program, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options
+    )
+
+
+@pytest.mark.slow
+def test_a_killed_run_resumes_to_bit_identical_weights(tmp_path):
+    store = build_store(tmp_path)
+    often = {
+        "execution.checkpoint-steps": 5,
+        "execution.log-steps": 1,
+        "tokens": 256 * 60,
+        "schedule.repeat": "repeat",
+    }
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    assert call(*train_command(store, whole, **often)) == 0
+
+    kills = 0
+    for steps in (8, 21, 33):
+        running = process(*train_command(store, cut, **often))
+        while running.poll() is None:
+            lines = list(read_metrics(cut))
+            if len(lines) >= steps:
+                running.send_signal(signal.SIGKILL)
+                kills += 1
+                break
+            time.sleep(0.002)
+        running.communicate(timeout=60)
+        assert not (cut / "manifest.json").exists()
+    last = process(*train_command(store, cut, **often))
+    assert last.wait(timeout=120) == 0, last.stderr.read().decode()
+
+    assert kills == 3
+    for name in ("model.safetensors", "config.json", "metrics.jsonl", "manifest.json"):
+        assert (cut / name).read_bytes() == (whole / name).read_bytes()
+    assert not list(cut.rglob("*.tmp*"))
+
+
+@pytest.mark.slow
+def test_two_processes_have_the_losses_of_one(tmp_path):
+    store = build_store(tmp_path)
+    options = {"execution.checkpoint-steps": 7, "optimization.lr": 0.01}
+    one = process(*train_command(store, tmp_path / "one", **options))
+    assert one.wait(timeout=120) == 0, one.stderr.read().decode()
+    two = process(*train_command(store, tmp_path / "two", devices=2, **options))
+    assert two.wait(timeout=240) == 0, two.stderr.read().decode()
+
+    alone, together = losses_of(tmp_path / "one"), losses_of(tmp_path / "two")
+    assert len(alone) >= 20
+    assert alone[-1] < alone[0] - 0.5
+    assert together == pytest.approx(alone, abs=1e-5)  # the bar of the project
+    assert (tmp_path / "two" / "manifest.json").exists()
+    weights = [OpenLM.from_pretrained(tmp_path / name).output.weight for name in ("one", "two")]
+    assert torch.allclose(*weights, atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", ["exact", "plus1"])
+def test_a_hugging_face_trainer_trains_on_a_plan(store, tmp_path, target):
+    from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainingArguments
+
+    buckets = decompose(
+        store.document_starts, store.document_lengths, min_length=8, max_length=32, target=target
+    )
+    groups = [Group(str(n), "", n, Rows.from_bucket(bucket, n, target)) for n, bucket in buckets.items()]
+    plan = Plan(groups, batch_tokens=128, cycles=2, tokens=128 * 12, seed=0)
+    dataset = StepDataset(store, plan, accumulation=2)
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=VOCABULARY,
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            num_key_value_heads=2,
+            max_position_embeddings=64,
+        )
+    )
+    shapes = []
+
+    class PlannedTrainer(Trainer):
+        def _get_train_sampler(self, train_dataset=None):
+            return PlanSampler(dataset)
+
+        def training_step(self, model, inputs, *arguments, **options):
+            shapes.append(tuple(inputs["input_ids"].shape))
+            return super().training_step(model, inputs, *arguments, **options)
+
+    trainer = PlannedTrainer(
+        model=model,
+        args=TrainingArguments(
+            output_dir=str(tmp_path),
+            per_device_train_batch_size=1,
+            remove_unused_columns=False,
+            gradient_accumulation_steps=2,
+            max_steps=plan.steps,
+            learning_rate=1e-2,
+            report_to=[],
+            use_cpu=True,
+            save_strategy="no",
+            logging_steps=1,
+            disable_tqdm=True,
+            dataloader_pin_memory=False,
+        ),
+        train_dataset=dataset,
+        data_collator=collate_for_trainer,
+    )
+    trainer.train()
+
+    extra = target == "plus1"
+    assert [columns for _, columns in shapes[::2]] == [
+        plan.length_of_step(s) + extra for s in range(plan.steps)
+    ]
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    assert losses[-1] < losses[0] - 0.3

@@ -77,7 +77,7 @@ def chunked_next_token_loss(
 
 
 def weighted_loss(
-    sums: LossSums, weight: Float[Tensor, ""] | float, *, z_loss_coefficient: float = 0.0
+    sums: LossSums, weight: Float[Tensor, ""] | float | int, *, z_loss_coefficient: float | int = 0.0
 ) -> Float[Tensor, ""]:
     """(cross-entropy + coefficient * z) * `weight`; with weight 1/predicted it is the mean over the batch.
 

@@ -77,10 +77,10 @@ def train(
     require("lightning", toolkit="seqdecomp", extra="train")
     from seqdecomp.training import build_model, fit, model_arguments, plan_run
 
-    given = {"curriculum": curriculum, "cycles": cycles}
     try:
         sizes = architecture if model is None else replace(architecture, name=model)
-        schedule = replace(schedule, **{name: value for name, value in given.items() if value is not None})
+        schedule = schedule if curriculum is None else replace(schedule, curriculum=curriculum)
+        schedule = schedule if cycles is None else replace(schedule, cycles=cycles)
     except ValueError as error:
         raise InputError(f"--{error}") from None
     opened = Store.open(store)

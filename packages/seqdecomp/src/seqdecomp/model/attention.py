@@ -39,7 +39,8 @@ class DocumentLayout(NamedTuple):
     """`loop`: tokens in each document of the flattened batch."""
 
 
-@torch.compiler.disable  # its numbers differ from batch to batch, and a graph made for them serves no other
+# Its numbers differ from batch to batch, and a graph made for them would serve no other.
+@torch.compiler.disable  # type: ignore[untyped-decorator]
 def document_layout(
     document_ids: Int[Tensor, "batch tokens"], implementation: AttentionImplementation = "auto"
 ) -> DocumentLayout:
@@ -79,10 +80,11 @@ def attend(
     """
     if layout is None:
         return _dense(query, key, value)
-    return _within_documents(query, key, value, layout)
+    within: Tensor = _within_documents(query, key, value, layout)
+    return within
 
 
-@torch.compiler.disable
+@torch.compiler.disable  # type: ignore[untyped-decorator]
 def _within_documents(query: Tensor, key: Tensor, value: Tensor, layout: DocumentLayout) -> Tensor:
     if layout.implementation == "masked":
         return _dense(query, key, value, layout.mask)

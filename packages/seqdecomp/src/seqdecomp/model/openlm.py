@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -43,7 +43,7 @@ class OpenLM(nn.Module):
         num_layers: int,
         num_heads: int,
         max_length: int = 8192,
-        rope_base: float = 100_000.0,
+        rope_base: float | int = 100_000.0,
         norm_eps: float = 1e-5,
         attention: AttentionImplementation = "auto",
     ) -> None:
@@ -113,7 +113,7 @@ class OpenLM(nn.Module):
         save_pretrained(folder, self.state_dict(), self.config)
 
     @classmethod
-    def from_pretrained(cls, path: str | Path, *, attention: AttentionImplementation = "auto") -> Self:
+    def from_pretrained(cls, path: str | Path, *, attention: AttentionImplementation = "auto") -> "OpenLM":
         """A model from a folder of `save_pretrained`, or from the Hub when `path` is no folder.
 
         Raises:
@@ -145,7 +145,7 @@ class RotaryTable(nn.Module):
     cos: Float[Tensor, "positions half_head"]
     sin: Float[Tensor, "positions half_head"]
 
-    def __init__(self, head_width: int, max_length: int, base: float) -> None:
+    def __init__(self, head_width: int, max_length: int, base: float | int) -> None:
         super().__init__()
         self.head_width, self.max_length, self.base = head_width, max_length, float(base)
         self.reset_parameters()
@@ -169,7 +169,7 @@ class RotaryTable(nn.Module):
             return self.cos[None, :tokens, None], self.sin[None, :tokens, None]
         return self.cos[positions][:, :, None], self.sin[positions][:, :, None]
 
-    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+    def _apply(self, fn: Any, recurse: bool = True) -> "RotaryTable":
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         if self.cos.dtype != torch.float32 and not self.cos.is_meta:
             device = self.cos.device

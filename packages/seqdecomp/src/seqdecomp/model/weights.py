@@ -30,7 +30,7 @@ def from_open_lm_state_dict(
     source: str | Path | Mapping[str, Any],
     *,
     max_length: int = 8192,
-    rope_base: float | None = None,
+    rope_base: float | int | None = None,
     norm_eps: float = 1e-5,
 ) -> OpenLM:
     """A model from an open_lm checkpoint: a file, its loaded content, or a bare state dict.
