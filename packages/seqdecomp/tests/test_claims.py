@@ -1,12 +1,17 @@
-"""Verdicts on planted numbers, resumption of interrupted claims, and the command."""
+"""Verdicts on planted numbers, and the command that gives them."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+from seqdecomp.cli import COMMANDS
 from seqdecomp.experiment.configuration import find_arms, settings_for
 from seqdecomp.experiment.questions import QUESTIONS, STABILITY_QUESTIONS
 from seqdecomp.experiment.verdicts import Question, answer, gate, seconds_to_loss
+from toolkit_shared.cli import run
 from toolkit_shared.errors import InputError
+from toolkit_shared.results import read_results
 
 METHOD, BASELINE = "dd-grow-p2-8", "concat"
 
@@ -17,6 +22,8 @@ def planted(arm: str, seed: int, seconds: float, early: float, loss: float = 4.0
         "seed": seed,
         "seconds": seconds,
         "spikes": 0,
+        "attended_length": 1024.0 if arm == "concat" else 326.0,
+        "coverage": {"once": 655_360, "never": 0, "repeated": 0, "padding": 0},
         "curve": [[80, seconds / 2, loss + 1], [160, seconds, loss]],
         "validation": {
             "loss": loss,
@@ -158,3 +165,59 @@ def test_settings_follow_steps_length_and_stability() -> None:
         settings_for("cpu", steps=0)
     with pytest.raises(ValueError, match="max_length: 48 is not a power of two"):
         settings_for("cpu", max_length=48)
+
+
+def run_command(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, runs: dict[tuple[str, int], Any], *options: str
+) -> int:
+    monkeypatch.setattr("seqdecomp.experiment.claims.run_claims", lambda *_, **__: runs)
+    return run("seqdecomp", "about", COMMANDS, ["claims", "--out", str(tmp_path / "claims"), *options])
+
+
+def test_the_command_ends_with_0_when_the_gate_holds_and_writes_a_result_a_question(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = pairs([(70.0, 3.8), (72.0, 3.9)], [(100.0, 4.0)] * 2)
+
+    code = run_command(monkeypatch, tmp_path, runs, "--gate", "--json")
+
+    document = json.loads(capsys.readouterr().out)
+    assert code == 0
+    assert document["passed"] is True
+    method = next(entry for entry in document["arms"] if entry["arm"] == METHOD)
+    assert method["time_ratio"] == pytest.approx((0.70 * 0.72) ** 0.5)
+    # The law at d = 96, 2 layers, vocabulary 1,024: (6 N + 1152 x 326) / (6 N + 1152 x 1024), N = 319,488.
+    assert method["law_ratio"] == pytest.approx(0.7404, abs=1e-4)
+    results = read_results(tmp_path / "claims/results")
+    assert {result.question for result in results.values()} == {
+        "claims-gate-cost-against-concat",
+        "claims-gate-early-loss-against-concat",
+        "claims-gate-loss-against-concat",
+        "claims-gate-middle-loss-against-concat",
+        "claims-gate-time-to-concat-loss",
+    }
+    assert "</html>" in (tmp_path / "claims/index.html").read_text()
+
+
+def test_the_command_ends_with_1_when_a_gated_claim_does_not_hold(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = pairs([(70.0, 4.2), (72.0, 4.1)], [(100.0, 4.0)] * 2)
+
+    assert run_command(monkeypatch, tmp_path, runs, "--gate") == 1
+    assert "gated claims: NOT all hold" in capsys.readouterr().out
+
+
+def test_wrong_options_get_one_line_and_exit_code_2(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for options, message in (
+        (("--seeds", "0"), "--seeds: 0 is not positive; give 1 or more"),
+        (("--arms", "concat,dd-grow"), "--arms: unknown arm 'dd-grow'; did you mean 'dd-grow-p"),
+        (("--gate", "--stability"), "--stability: has no gated claim; drop --gate"),
+        (("--max-length", "48"), "--max-length: 48 is not a power of two; give 512, 1024"),
+    ):
+        assert run_command(monkeypatch, tmp_path, {}, *options) == 2
+        error = capsys.readouterr().err
+        assert message in error
+        assert error.count("\n") == 1

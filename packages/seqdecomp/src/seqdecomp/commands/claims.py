@@ -63,7 +63,11 @@ def claims(
     number = (2 if gate else 5) if seeds is None else seeds
     if number < 1:
         raise InputError(f"--seeds: {number} is not positive; give 1 or more")
-    settings = configuration.settings_for(scale, steps=steps, max_length=max_length, stability=stability)
+    try:
+        settings = configuration.settings_for(scale, steps=steps, max_length=max_length, stability=stability)
+    except ValueError as error:
+        field, _, reason = str(error).partition(":")
+        raise InputError(f"--{field.replace('_', '-')}:{reason}") from None
     default = (
         configuration.GATE_ARMS
         if gate

@@ -102,11 +102,11 @@ class ExperimentSettings:
         for name in ("batch_tokens", "min_length", "max_length"):
             value = getattr(self, name)
             if value < 1 or value & (value - 1):
-                raise ValueError(f"{name}: {value} is not a power of two")
+                raise ValueError(f"{name}: {value} is not a power of two; give 512, 1024 or such")
         if not self.min_length <= self.max_length <= self.batch_tokens:
             raise ValueError(
-                f"max_length: {self.max_length} is not between min_length {self.min_length} and batch_tokens "
-                f"{self.batch_tokens}"
+                f"max_length: {self.max_length} is not between the shortest length {self.min_length} and the "
+                f"batch of {self.batch_tokens} tokens; choose one that is"
             )
 
     def as_dict(self) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from toolkit_shared.artifacts import claim_folder, finish_folder, write_text
 from toolkit_shared.records import write_jsonl
 
@@ -181,6 +182,7 @@ def train_arm(
         arm=arm,
         batch_tokens=batch_tokens,
         tokens=steps * batch_tokens,
+        mixture=whole_batches(store, steps) if arm == "dd" else "natural",
         curriculum="grow-p2",
         cycles=4,
         leftovers="drop",
@@ -210,6 +212,19 @@ def train_arm(
         perplexity = evaluate_perplexity(scorer, documents, lengths=documents.lengths)
     curve = [(float(row["step"]), float(row["loss"])) for row in _metrics(out)]
     return TrainedArm(plan=plan, seconds=_step_seconds(times), curve=curve, perplexity=perplexity)
+
+
+def whole_batches(store: Store, steps: int) -> str:
+    """The store's natural mixture rounded to whole batches, so that `steps` batches are exactly filled.
+
+    Batches go to the buckets in proportion to their tokens, the largest remainders rounded up.
+    """
+    tokens = np.array([len(store.bucket(length).starts) * length for length in store.lengths], np.float64)
+    exact = steps * tokens / tokens.sum()
+    batches = np.floor(exact).astype(np.int64)
+    batches[np.argsort(batches - exact, kind="stable")[: steps - int(batches.sum())]] += 1
+    parts = zip(store.lengths, batches.tolist(), strict=True)
+    return ",".join(f"{length}:{number}" for length, number in parts if number)
 
 
 def _step_seconds(times: list[float]) -> float:

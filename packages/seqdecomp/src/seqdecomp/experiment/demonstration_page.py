@@ -37,14 +37,17 @@ def to_text(document: dict[str, Any]) -> str:
     lines = [
         "What becomes of the documents (functions of the Python standard library):",
         "",
-        f"{'tail policy':<14}{'documents':>10}{'tokens':>12}{'dropped':>9}{'EOS kept':>10}{'context':>9}",
+        f"{'tail policy':<14}{'documents':>10}{'tokens':>12}{'dropped':>9}{'EOS kept':>10}{'of cut ones':>13}"
+        f"{'context':>9}",
     ]
     for tail, entry in document["tails"].items():
         lines.append(
             f"{tail:<14}{entry['documents']:>10,}{entry['tokens']:>12,}"
             f"{entry['dropped_tokens'] / entry['tokens']:>9.1%}{entry['eos_survival']:>10.1%}"
+            f"{entry['eos_survival_of_kept']:>13.1%}"
             f"{entry['average_context_length']:>9.0f}"
         )
+    lines.append("('of cut ones': among the documents that are long enough to give a sequence)")
     tokens = document["steps"] * document["batch_tokens"]
     lines += [
         "",
