@@ -2,6 +2,7 @@
 
 import difflib
 import hashlib
+import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -144,7 +145,7 @@ def load_tokenizer(spec: str | Path, *, eos: str = "") -> Tokenizer:
 
     level = hub_log.get_verbosity()
     try:
-        hub_log.set_verbosity(hub_log.ERROR)  # it warns at each of its retries, and the error says it all
+        hub_log.set_verbosity(logging.ERROR)  # it warns at each of its retries, and the error says it all
         loaded = tokenizers.Tokenizer.from_pretrained(str(spec))
     except Exception as error:  # likewise, for a missing name and for a missing network
         raise InputError(
