@@ -53,6 +53,7 @@ def number_and_sleep(seconds: float) -> int:
     return os.getpid()
 
 
-def note_and_sleep(folder: str) -> None:
+def note_and_sleep(seconds_and_folder: tuple[float, str]) -> None:
+    seconds, folder = seconds_and_folder
     Path(folder, str(os.getpid())).touch()
-    time.sleep(60)
+    time.sleep(seconds)

@@ -142,16 +142,27 @@ def test_an_abandoned_map_ends_its_workers_at_once() -> None:
     assert time.monotonic() - begun < 20
 
 
+def test_an_interrupt_is_answered_by_the_parent_alone() -> None:
+    # given two workers in the middle of their work, which Ctrl-C on a terminal reaches as well
+    outcomes = map_shards(shard_functions.number_and_sleep, [0, 0, 0.5, 0.5], workers=2)
+    workers = {next(outcomes), next(outcomes)}
+    for worker in workers:
+        os.kill(worker, signal.SIGINT)
+
+    # then they go on
+    assert set(outcomes) == workers
+
+
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
 def test_no_worker_outlives_its_interrupted_or_killed_parent(tmp_path: Path, end: signal.Signals) -> None:
-    # given a program whose two workers are busy
+    # given a program with two busy workers and an idle one
     program = f"""if True:
         import sys
         sys.path.insert(0, {str(HERE)!r})
         from shard_functions import note_and_sleep
         from toolkit_shared.execution import map_shards
         if __name__ == "__main__":
-            list(map_shards(note_and_sleep, [sys.argv[1]] * 20, workers=2))
+            list(map_shards(note_and_sleep, [(s, sys.argv[1]) for s in (60, 60, 0.1)], workers=3))
     """
     (tmp_path / "program.py").write_text(program)
     (tmp_path / "notes").mkdir()
@@ -161,10 +172,11 @@ def test_no_worker_outlives_its_interrupted_or_killed_parent(tmp_path: Path, end
         stderr=subprocess.PIPE,
     )
     deadline = time.monotonic() + 60
-    while len(list((tmp_path / "notes").iterdir())) < 2 and time.monotonic() < deadline:
+    while len(list((tmp_path / "notes").iterdir())) < 3 and time.monotonic() < deadline:
         time.sleep(0.02)
     workers = [int(note.name) for note in (tmp_path / "notes").iterdir()]
-    assert len(workers) == 2
+    assert len(workers) == 3
+    time.sleep(0.5)
     assert all(map(is_alive, workers))
 
     # when Ctrl-C reaches the whole group, or the out-of-memory killer the parent only
