@@ -401,6 +401,11 @@ def process(*arguments, **options):
     )
 
 
+def require_success(running):
+    _, errors = running.communicate(timeout=240)
+    assert running.returncode == 0, errors.decode()
+
+
 @pytest.mark.slow
 def test_a_killed_run_resumes_to_bit_identical_weights(tmp_path):
     store = build_store(tmp_path)
@@ -425,8 +430,7 @@ def test_a_killed_run_resumes_to_bit_identical_weights(tmp_path):
             time.sleep(0.002)
         running.communicate(timeout=60)
         assert not (cut / "manifest.json").exists()
-    last = process(*train_command(store, cut, **often))
-    assert last.wait(timeout=120) == 0, last.stderr.read().decode()
+    require_success(process(*train_command(store, cut, **often)))
 
     assert kills == 3
     for name in ("model.safetensors", "config.json", "metrics.jsonl", "manifest.json"):
@@ -438,10 +442,8 @@ def test_a_killed_run_resumes_to_bit_identical_weights(tmp_path):
 def test_two_processes_have_the_losses_of_one(tmp_path):
     store = build_store(tmp_path)
     options = {"execution.checkpoint-steps": 7, "optimization.lr": 0.01}
-    one = process(*train_command(store, tmp_path / "one", **options))
-    assert one.wait(timeout=120) == 0, one.stderr.read().decode()
-    two = process(*train_command(store, tmp_path / "two", devices=2, **options))
-    assert two.wait(timeout=240) == 0, two.stderr.read().decode()
+    require_success(process(*train_command(store, tmp_path / "one", **options)))
+    require_success(process(*train_command(store, tmp_path / "two", devices=2, **options)))
 
     alone, together = losses_of(tmp_path / "one"), losses_of(tmp_path / "two")
     assert len(alone) >= 20

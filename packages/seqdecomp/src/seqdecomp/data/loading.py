@@ -273,10 +273,10 @@ class PlanLoader(Sized):
 def collate_for_trainer(items: Sequence[Batch]) -> dict[str, Tensor]:
     """The only item of a batch under the names that a Hugging Face causal model takes.
 
-    For `Trainer` with `per_device_train_batch_size=1`. Its models shift labels themselves, hence `labels`
-    stand at their tokens' places, -100 at each place that must not be predicted; where the store holds one
-    token more than the length (plus1), so does `input_ids`. Rows whose attention stays inside documents get
-    `position_ids` that begin anew with each.
+    For `Trainer` with `per_device_train_batch_size=1` and `remove_unused_columns=False`. Its models shift
+    labels themselves, hence `labels` stand at their tokens' places, -100 at each place that must not be
+    predicted; where the store holds one token more than the length (plus1), so does `input_ids`. Rows whose
+    attention stays inside documents get `position_ids` that begin anew with each.
 
     Raises:
         ValueError: more than one item; an item is a whole batch.
