@@ -293,10 +293,13 @@ class Store:
             raise ValueError("a segment leaves its token file")
         local = starts - self.file_starts[files]
         places = (row_of * width + column).tolist()
+        current, tokens = -1, flat
         for file, start, span, place in zip(
             files.tolist(), local.tolist(), spans.tolist(), places, strict=True
         ):
-            flat[place : place + span] = self.tokens_of_file(file)[start : start + span]
+            if file != current:
+                current, tokens = file, self.tokens_of_file(file)
+            flat[place : place + span] = tokens[start : start + span]
         return out
 
 
