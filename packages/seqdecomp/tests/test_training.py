@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import jaxtyping
 import pytest
@@ -231,6 +232,7 @@ def test_six_buckets_compile_to_six_graphs_the_longest_first(store):
     assert counter.frame_count == 6
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # the compiler looks at it
 def test_a_compiled_model_with_document_masks_settles_on_few_graphs(store):
     from torch._dynamo.testing import CompileCounter
@@ -393,12 +395,10 @@ def test_the_stability_recipe_is_the_paper_s(capsys):
     assert settings["optimization"]["weight_decay"] == 0.033
 
 
-def process(*arguments, **options):
-    """A process of its own that runs the command line."""
-    program = "import sys; from seqdecomp.cli import main; sys.exit(main())"
-    return subprocess.Popen(
-        [sys.executable, "-c", program, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options
-    )
+def process(*arguments):
+    """A process of its own that runs the command line, as a user starts it."""
+    program = Path(sys.executable).with_name("seqdecomp")
+    return subprocess.Popen([program, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def require_success(running):
@@ -439,11 +439,12 @@ def test_a_killed_run_resumes_to_bit_identical_weights(tmp_path):
 
 
 @pytest.mark.slow
-def test_two_processes_have_the_losses_of_one(tmp_path):
+@pytest.mark.parametrize("strategy", ["auto", "fsdp2"])
+def test_two_processes_have_the_losses_of_one(tmp_path, strategy):
     store = build_store(tmp_path)
     options = {"execution.checkpoint-steps": 7, "optimization.lr": 0.01}
-    require_success(process(*train_command(store, tmp_path / "one", **options)))
-    require_success(process(*train_command(store, tmp_path / "two", devices=2, **options)))
+    assert call(*train_command(store, tmp_path / "one", **options)) == 0
+    require_success(process(*train_command(store, tmp_path / "two", devices=2, strategy=strategy, **options)))
 
     alone, together = losses_of(tmp_path / "one"), losses_of(tmp_path / "two")
     assert len(alone) >= 20

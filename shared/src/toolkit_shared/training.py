@@ -2,6 +2,7 @@
 
 import logging
 import math
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -190,6 +191,14 @@ class Throughput(Callback):
             self.report(step, rate)
         else:
             log.info("step %d: %.3g tokens/s", step, rate)
+
+
+def is_first_process() -> bool:
+    """Whether this process is the one of a distributed run that writes files and reports; true without a run.
+
+    By the variables that torchrun, Lightning and Slurm's tasks under them set before a process group stands.
+    """
+    return all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK", "NODE_RANK"))
 
 
 def trainer_defaults(device: str, *, devices: int = 1, strategy: str = "auto") -> dict[str, Any]:

@@ -75,6 +75,8 @@ def train(
     from seqdecomp.data.store import Store
 
     require("lightning", toolkit="seqdecomp", extra="train")
+    from toolkit_shared.training import is_first_process
+
     from seqdecomp.training import build_model, fit, model_arguments, plan_run
 
     try:
@@ -117,4 +119,5 @@ def train(
             replan=replan,
             progress=progress,
         )
-    emit(asdict(report), report.to_text(), as_json=json)
+    if is_first_process():  # strategies that start this command once a device
+        emit(asdict(report), report.to_text(), as_json=json)

@@ -3,8 +3,8 @@
 import dataclasses
 import json
 import logging
-import os
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from toolkit_shared.training import (
     StepCheckpoint,
     StepProgress,
     Throughput,
+    is_first_process,
     trainer_defaults,
 )
 
@@ -158,7 +159,7 @@ def fit(
         arguments["precision"] = execution.precision
     described = _described(model, plan, store, optimization, config or {})
     status = "resumed"
-    if _is_first_process():
+    if is_first_process():
         if replan and not overwrite:
             _adopt(out, described)
         status = claim_folder(out, kind=KIND, config=described, resume=resume, overwrite=overwrite)
@@ -246,7 +247,9 @@ def _run(trainer: Trainer, module: NextTokenTraining, data: PlanDataModule, out:
     if checkpoint is not None:
         log.info("resumed from %s", checkpoint.name)
     try:
-        trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*LeafSpec.*", FutureWarning)  # Lightning's, about itself
+            trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     except SystemExit:
         # Lightning answers Ctrl-C with an exit code of its own
         raise KeyboardInterrupt from None
@@ -325,7 +328,3 @@ def _manifest(described: Mapping[str, Any], plan: Plan, out: Path, precision: st
         "precision": precision,
         "hashes": {name: sha256_file(out / name) for name in (WEIGHTS, CONFIG, FILE)},
     }
-
-
-def _is_first_process() -> bool:
-    return all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK", "NODE_RANK"))
