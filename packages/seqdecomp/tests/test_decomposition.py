@@ -121,6 +121,7 @@ def test_every_kept_token_is_kept_once_and_no_piece_leaves_its_document(
         with_sequence = {int(np.searchsorted(starts, s, side="right")) - 1 for s, _, _ in plain}
         assert {int(ends[d]) for d in with_sequence} <= {end for _, end, _ in found}
     elif tail in ("keep-small", "pad"):
+        assert all(end - start > extra for start, end, _ in found)
         assert set(plain) <= set(found)
         # Under plus1 a rest of one token predicts nothing and is left out; nothing else is.
         assert loss <= (np.count_nonzero(sizes) if extra else 0)
@@ -130,6 +131,12 @@ def test_anchor_end_with_a_single_piece_gives_up_the_documents_beginning() -> No
     buckets = decompose(*corpus([300, 1000, 100]), min_length=256, max_length=512, tail="anchor-end")
 
     assert pieces(buckets, 0) == [(44, 300, 256), (300, 812, 512), (1044, 1300, 256)]
+
+
+def test_anchor_end_moves_the_last_piece_only() -> None:
+    buckets = decompose(*corpus([900]), min_length=256, max_length=1024, tail="anchor-end")
+
+    assert pieces(buckets, 0) == [(0, 512, 512), (644, 900, 256)]
 
 
 def test_a_padded_tail_is_a_sequence_of_the_shortest_length_with_a_shorter_span() -> None:

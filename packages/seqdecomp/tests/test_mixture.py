@@ -57,6 +57,7 @@ def test_a_part_by_length_is_shared_by_what_each_source_has() -> None:
     ("mixture", "tokens", "line"),
     [
         ("256:1,512:1", 20_000, "bucket 512: 9,728 tokens wanted, 1,536 available; lower --tokens,"),
+        ("512:1", 4 * 512, "bucket 512: 2,048 tokens wanted, 1,536 available; lower --tokens,"),
         ("1k-only", 1000, "mixture: '1k-only' takes none of the lengths 256, 512; choose another mixture"),
         ("natrual", 1000, "mixture: 'natrual' is not LENGTH:PARTS or SOURCE/LENGTH:PARTS; give such a list"),
         ("1024:1", 1000, "mixture: there is no bucket '1024'; the store has 256, 512"),

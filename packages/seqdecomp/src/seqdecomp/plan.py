@@ -116,7 +116,7 @@ class Plan:
         self.group_of_step: Int16s = np.concatenate([np.full(first_step, -1, np.int16), order])
         self.steps = len(self.group_of_step)
         self._batch_of_step = _running_number(order, len(self.groups))
-        self._permutations: dict[tuple[int, int], Int64s] = {}
+        self._permutations: dict[tuple[int, int], npt.NDArray[np.integer]] = {}
 
     @property
     def tokens(self) -> int:
@@ -208,14 +208,15 @@ class Plan:
             end = min(number, place + last - first)
             parts.append(self._permutation(group, turn)[place:end])
             first += end - place
-        return np.concatenate(parts) if parts else np.zeros(0, np.int64)
+        return np.concatenate([np.zeros(0, np.int64), *parts])
 
-    def _permutation(self, group: int, turn: int) -> Int64s:
+    def _permutation(self, group: int, turn: int) -> npt.NDArray[np.integer]:
         if (group, turn) not in self._permutations:
             owner = self.groups[group]
             random = stream(self.seed, f"bucket-{owner.source}-{owner.length}", turn)
             self._permutations.pop((group, turn - 1), None)
-            self._permutations[group, turn] = random.permutation(len(owner.rows))
+            order = random.permutation(len(owner.rows))
+            self._permutations[group, turn] = order if len(order) >= 2**31 else order.astype(np.int32)
         return self._permutations[group, turn]
 
     def _check_share(self, group: int, world_size: int, accumulation: int) -> None:

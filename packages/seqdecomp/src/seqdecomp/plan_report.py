@@ -101,7 +101,7 @@ def report_plan(
 
     `models` are sizes (width, num_layers) by name, for which the cost law is given.
     """
-    lengths = np.array([plan.length_of_step(step) for step in range(plan.first_step, plan.steps)], np.int64)
+    lengths = np.array([group.length for group in plan.groups])[plan.group_of_step[plan.first_step :]]
     pieces = np.array_split(lengths, min(parts, len(lengths)))
     served: dict[int, int] = {}
     for use in plan.uses:

@@ -64,10 +64,10 @@ def plan(
     laid_out, best = _lay_out(store, settings, lengths, options, times, (budget_hours, floor_fraction))
     laid_out.check_ranks(devices, accumulate)
     report = report_plan(laid_out, models=PAPER_MODELS, step_times=times)
-    drawn, listed = plan_picture(report) if picture else "", step_table(laid_out) if steps else ""
-    for path, content in ((picture, drawn), (steps, listed)):
-        if path is not None:
-            write_text(path, content)
+    if picture:
+        write_text(picture, plan_picture(report))
+    if steps:
+        write_text(steps, step_table(laid_out))
     document, text = report.as_dict(), report.to_text()
     if best:
         document["best_mixture"] = asdict(best)
