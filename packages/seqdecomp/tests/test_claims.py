@@ -148,6 +148,25 @@ def test_a_seed_that_never_reaches_the_baselines_loss_keeps_the_time_claim_from_
     assert found.verdict == "inconclusive"
 
 
+def test_a_loss_that_no_seed_reaches_fails_and_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = pairs([(70.0, 3.8)] * 3, [(100.0, 4.0)] * 3)
+    for seed in range(3):
+        runs[METHOD, seed]["curve"] = [[160, 70.0, 4.5]]
+
+    found = answer(question("time-to-concat-loss"), runs)
+
+    assert found is not None
+    assert (found.verdict, found.seeds, found.missing, found.effect) == ("fails", (), (0, 1, 2), None)
+    assert run_command(monkeypatch, tmp_path, runs, "--gate") == 0  # not a gated question
+    assert "dd-grow-p2-8 has no value in any of 3 seeds" in capsys.readouterr().out
+    results = read_results(tmp_path / "claims/results").values()
+    told = next(result for result in results if result.question == "claims-gate-time-to-concat-loss")
+    assert (told.verdict, told.comparison) == ("fails", None)
+    assert [arm.name for arm in told.arms] == [BASELINE]
+
+
 def test_an_unknown_arm_gets_the_nearest_name_and_a_doubled_one_is_refused() -> None:
     with pytest.raises(InputError, match="unknown arm 'dd-grow-p2'; did you mean 'dd-grow-p2-"):
         find_arms(("dd-grow-p2",))

@@ -94,7 +94,7 @@ def to_document(
                 "seeds": list(found.seeds),
                 "seeds_without_value": list(found.missing),
                 "effect": found.effect,
-                "interval": [found.low, found.high],
+                "interval": None if found.low is None else [found.low, found.high],
                 "expected": found.question.expected,
                 "verdict": found.verdict,
                 "gated": found.question.gated,
@@ -136,20 +136,14 @@ def to_text(document: Mapping[str, Any]) -> str:
         [
             entry["question"],
             f"{entry['first']} {'/' if entry['form'] == 'ratio' else '-'} {entry['second']}",
-            f"{entry['effect']:.3f}" if entry["form"] == "ratio" else f"{entry['effect']:+.3f}",
-            "{:.3f} to {:.3f}".format(*entry["interval"])
-            + (
-                f" (no value in {len(entry['seeds_without_value'])} seeds)"
-                if entry["seeds_without_value"]
-                else ""
-            ),
+            *_effect_cells(entry),
             entry["verdict"],
             "yes" if entry["gated"] else "",
         ]
         for entry in answers
     ]
     lines += _aligned([header, *rows])
-    if any(len(entry["seeds"]) < 3 for entry in answers):
+    if any(0 < len(entry["seeds"]) < 3 for entry in answers):
         lines += ["", "Fewer than 3 seeds: intervals are ranges, and a verdict asks that all seeds agree."]
     if any(entry["gated"] for entry in answers):
         lines += ["", "gated claims: " + ("all hold" if document["passed"] else "NOT all hold")]
@@ -187,12 +181,12 @@ def write_results(
             for name, values in found.values.items()
         )
         by_name = {arm.name: arm for arm in arms}
-        first, second = by_name[question.first], by_name[question.second]
         comparison: Any = None
         if len(found.seeds) > 1:
-            comparison = paired_comparison(first, second, form=question.form)
-        elif question.form == "ratio":
-            comparison = ratio_comparison(first, second)
+            pair = by_name[question.first], by_name[question.second]
+            comparison = paired_comparison(*pair, form=question.form)
+        elif found.seeds and question.form == "ratio":
+            comparison = ratio_comparison(by_name[question.first], by_name[question.second])
         result = Result(
             toolkit="seqdecomp",
             question="-".join(part for part in ("claims", variant, question.name) if part),
@@ -210,8 +204,10 @@ def write_results(
                 part
                 for part in (
                     note,
-                    f"seeds {', '.join(map(str, found.seeds))}",
-                    f"no value in seeds {', '.join(map(str, found.missing))}" if found.missing else "",
+                    f"seeds {', '.join(map(str, found.seeds))}" if found.seeds else "",
+                    f"no value of {question.first} in seeds {', '.join(map(str, found.missing))}"
+                    if found.missing
+                    else "",
                 )
                 if part
             ),
@@ -228,6 +224,16 @@ def describe(settings: ExperimentSettings) -> str:
         f"{settings.num_layers} layers of width {settings.width}, vocabulary {settings.vocab_size:,}, "
         f"lr {settings.lr:g}"
     )
+
+
+def _effect_cells(entry: Mapping[str, Any]) -> list[str]:
+    """Effect and interval of an answer, for a table."""
+    missing = len(entry["seeds_without_value"])
+    if entry["effect"] is None:
+        return ["-", f"{entry['first']} has no value in any of {missing} seeds"]
+    effect = f"{entry['effect']:.3f}" if entry["form"] == "ratio" else f"{entry['effect']:+.3f}"
+    low, high = entry["interval"]
+    return [effect, f"{low:.3f} to {high:.3f}" + (f" (no value in {missing} seeds)" if missing else "")]
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -55,8 +55,9 @@ class Answer:
         question: The question.
         seeds: Seeds in which both arms have a value.
         missing: Seeds in which both arms ran but one has no value.
-        values: Values of every arm that has one in all `seeds`, in their order.
-        effect: Mean difference, or geometric mean of the ratios.
+        values: Values of every arm that has one in all `seeds` (in all `missing`, where `seeds` is empty),
+            in their order.
+        effect: Mean difference, or geometric mean of the ratios; None when the first arm has no value at all.
         low: Lower end of the 95 % interval; of the range where pairs are too few.
         high: Upper end.
         verdict: What follows.
@@ -66,19 +67,20 @@ class Answer:
     seeds: tuple[int, ...]
     missing: tuple[int, ...]
     values: Mapping[str, tuple[float, ...]]
-    effect: float
-    low: float
-    high: float
+    effect: float | None
+    low: float | None
+    high: float | None
     verdict: Verdict
 
 
 def answer(question: Question, runs: Runs) -> Answer | None:
-    """The answer of a question, or None when no seed has both of its arms.
+    """The answer of a question, or None when no seed has both of its arms, or neither has values.
 
     The verdict is "holds" when the whole 95 % t interval of the paired differences (of the logarithms, for a
     ratio) lies on the expected side, "fails" when it lies on the other, else "inconclusive". With one or two
     pairs there is no useful interval, and all pairs must lie on the same side. A run without a value (it
-    never reached the baseline's loss) makes a claim that would hold inconclusive.
+    never reached the baseline's loss) makes a claim that would hold inconclusive; when only the second arm
+    has values, the claim fails.
     """
     shared = sorted(
         {seed for arm, seed in runs if arm == question.first} & {s for a, s in runs if a == question.second}
@@ -94,7 +96,19 @@ def answer(question: Question, runs: Runs) -> Answer | None:
             second.append(b)
             seeds.append(seed)
     if not seeds:
-        return None
+        values = _values(question, runs, missing)
+        if question.second not in values:
+            return None
+        return Answer(
+            question=question,
+            seeds=(),
+            missing=tuple(missing),
+            values=values,
+            effect=None,
+            low=None,
+            high=None,
+            verdict="fails",
+        )
     effect, low, high = _effect(first, second, question.form)
     neutral = 1.0 if question.form == "ratio" else 0.0
     verdict: Verdict = "holds" if high < neutral else "fails" if low > neutral else "inconclusive"
@@ -150,6 +164,8 @@ def _effect(
 
 
 def _values(question: Question, runs: Runs, seeds: Sequence[int]) -> dict[str, tuple[float, ...]]:
+    if not seeds:
+        return {}
     arms = list(dict.fromkeys([question.second, question.first, *(arm for arm, _ in runs)]))
     found = {}
     for arm in arms:
