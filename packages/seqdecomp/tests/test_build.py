@@ -16,6 +16,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from seqdecomp.build import build_store
 from seqdecomp.cli import main
+from seqdecomp.data.document_lengths import read_document_lengths
 from seqdecomp.data.store import Store
 from seqdecomp.data.tokenizer import train_bpe
 from seqdecomp.settings import DecompositionSettings, ReadSettings
@@ -314,3 +315,22 @@ def test_a_build_killed_at_any_moment_resumes_to_the_same_bytes(tmp_path, worker
     assert interrupted >= 3
     assert start(out).wait() == 0
     assert folder_hashes(out) == expected
+
+
+def test_inputs_of_which_nothing_can_be_read_are_refused_and_the_folder_stays_free(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"body": "one"}\n{"body": "two"}\n')
+    wanted = (
+        "a.jsonl, line 1: field 'text' is missing; no record could be read: mend them, or name their field "
+        "with --text-field or --ids-field"
+    )
+    for read in (
+        lambda: build_store([tmp_path / "a.jsonl"], tmp_path / "store", tokenizer="bytes"),
+        lambda: read_document_lengths([tmp_path / "a.jsonl"], tokenizer="bytes"),
+    ):
+        with pytest.raises(InputError) as caught:
+            read()
+        assert str(caught.value) == wanted
+    read = ReadSettings(text_field="body")
+    assert (
+        build_store([tmp_path / "a.jsonl"], tmp_path / "store", tokenizer="bytes", read=read).documents == 2
+    )

@@ -12,7 +12,7 @@ from toolkit_shared.artifacts import atomic_path, claim_folder
 from toolkit_shared.errors import InputError
 from toolkit_shared.execution import map_shards
 
-from seqdecomp.data.encoding import describe_tokenizer, require_tokenizer
+from seqdecomp.data.encoding import describe_tokenizer, require_documents, require_tokenizer
 from seqdecomp.data.fingerprints import sample_file
 from seqdecomp.data.formats.detect import Inputs, find_inputs, is_store
 from seqdecomp.data.formats.open import plan_units, store_dtype
@@ -77,6 +77,13 @@ def build_store(
     try:
         markers = write_tokens(found, out, loaded, described, read, strict=strict, **places)
         _stop_at_skipped([example for marker in markers for example in marker["examples"]], strict)
+    except InputError:
+        if not any((out / "units").glob("*.json")):
+            _give_up(out)
+        raise
+    try:
+        skipped = [(e["place"], e["reason"]) for marker in markers for e in marker["examples"]]
+        require_documents(sum(marker["file"]["documents"] for marker in markers), skipped)
     except InputError:
         _give_up(out)
         raise
@@ -206,9 +213,7 @@ def _stop_at_skipped(examples: Sequence[Mapping[str, str]], strict: bool) -> Non
 
 
 def _give_up(out: Path) -> None:
-    """Free a folder whose build did not finish one unit, so that the mended command may take it."""
-    if any((out / "units").glob("*.json")):
-        return
+    """Free a folder whose build gave nothing, so that the mended command may take it."""
     for name in ("tokens", "documents", "buckets", "units"):
         shutil.rmtree(out / name, ignore_errors=True)
     for name in ("tokenizer.json", "job.json"):

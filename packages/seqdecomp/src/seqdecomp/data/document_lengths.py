@@ -16,6 +16,7 @@ from seqdecomp.data.encoding import (
     encode_unit,
     id_limit,
     load_cached,
+    require_documents,
     require_tokenizer,
 )
 from seqdecomp.data.formats.detect import find_inputs, is_store
@@ -85,6 +86,8 @@ def read_document_lengths(
         for unit in plan_units(found.files, read)
     ]
     parts = list(map_shards(measure_unit, tasks, workers=workers, engine=engine, progress=progress))
+    examples = tuple((e["place"], e["reason"]) for part in parts for e in part[2].examples)[:MAX_EXAMPLES]
+    require_documents(sum(len(part[0]) for part in parts), examples)
     return DocumentLengths(
         lengths=np.concatenate([np.zeros(0, np.int64), *(part[0] for part in parts)]),
         documents_without_eos=sum(part[1] for part in parts),
@@ -98,7 +101,7 @@ def read_document_lengths(
         source_names=found.sources,
         skipped_records=sum(part[2].records for part in parts),
         empty_documents=sum(part[2].empty_documents for part in parts),
-        examples=tuple((e["place"], e["reason"]) for part in parts for e in part[2].examples)[:MAX_EXAMPLES],
+        examples=examples,
     )
 
 

@@ -43,6 +43,24 @@ class Skipped:
             self.examples.append({"place": place, "reason": reason})
 
 
+def require_documents(documents: int, examples: Sequence[tuple[str, str]]) -> None:
+    """Refuse inputs of which nothing could be read: most often a field has another name.
+
+    Args:
+        documents: How many documents were read.
+        examples: Place and reason of the first records that were left out.
+
+    Raises:
+        InputError: there is no document, and there are records that were left out.
+    """
+    if not documents and examples:
+        place, reason = examples[0]
+        raise InputError(
+            f"{place}: {reason}; no record could be read: mend them, or name their field with --text-field "
+            "or --ids-field"
+        )
+
+
 def encode_unit(
     unit: Unit,
     tokenizer: Tokenizer | None,
