@@ -36,8 +36,9 @@ class Line(LightningModule):
 
 
 def train(steps, *, callbacks, accumulate=1, **options):
+    saves = any(isinstance(callback, StepCheckpoint) for callback in callbacks)
     trainer = Trainer(
-        **{**trainer_defaults("cpu"), "enable_checkpointing": True},
+        **{**trainer_defaults("cpu"), "enable_checkpointing": saves},
         max_epochs=1,
         callbacks=callbacks,
         accumulate_grad_batches=accumulate,
