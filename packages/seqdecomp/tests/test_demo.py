@@ -8,7 +8,6 @@ from toolkit_shared.cli import run
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning")  # Lightning's own
 def test_the_demonstration_writes_a_page_and_repeats_to_the_same_losses(tmp_path: Path) -> None:
     from seqdecomp.experiment.demonstration import demonstrate, finish
     from seqdecomp.experiment.demonstration_page import to_document, to_page, to_text

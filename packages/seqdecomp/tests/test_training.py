@@ -25,8 +25,6 @@ from toolkit_shared.errors import InputError
 from toolkit_shared.randomness import stream
 from toolkit_shared.training import trainer_defaults
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning")  # Lightning's own
-
 VOCABULARY = 23
 SIZES = {"vocab_size": VOCABULARY, "width": 32, "num_layers": 1, "num_heads": 2, "max_length": 64}
 

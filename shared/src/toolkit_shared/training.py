@@ -1,7 +1,6 @@
-"""What Lightning trainings share: optimizer groups, the schedule, checkpoints that are whole, throughput."""
+"""What Lightning trainings share: checkpoints that are whole, progress, throughput, a device's defaults."""
 
 import logging
-import math
 import os
 import time
 from collections.abc import Callable
@@ -12,45 +11,11 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.plugins.io import CheckpointIO
-from torch import nn
 
 from toolkit_shared.artifacts import atomic_path
 from toolkit_shared.errors import InputError
 
 log = logging.getLogger(__name__)
-
-
-def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Optimizer groups of the trainable parameters: matrices with `weight_decay`, the others without.
-
-    The order within each group is that of `model.named_parameters()`, so a resumed optimizer state fits. An
-    empty group is left out.
-    """
-    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    matrices = [parameter for parameter in trainable if parameter.ndim >= 2]
-    vectors = [parameter for parameter in trainable if parameter.ndim < 2]
-    groups = [
-        {"params": matrices, "weight_decay": weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
-    ]
-    return [group for group in groups if group["params"]]
-
-
-def cosine_schedule(step: int, *, warmup_steps: int, total_steps: int, lr: float, final_lr: float) -> float:
-    """Learning rate of optimizer step `step` (from 0): linear warm-up to `lr`, then cosine to `final_lr`.
-
-    Step 0 trains with lr / warmup_steps (with `lr` when there is no warm-up), step `warmup_steps` with `lr`,
-    and every step from `total_steps` on with `final_lr`.
-
-    Raises:
-        ValueError: `warmup_steps` is negative, or `step` is.
-    """
-    if warmup_steps < 0 or step < 0:
-        raise ValueError(f"step {step} and warmup_steps {warmup_steps} must not be negative")
-    if step < warmup_steps:
-        return lr * (step + 1) / warmup_steps
-    done = min(1.0, (step - warmup_steps) / max(1, total_steps - warmup_steps))
-    return final_lr + 0.5 * (lr - final_lr) * (1 + math.cos(math.pi * done))
 
 
 class AtomicCheckpointIO(CheckpointIO):

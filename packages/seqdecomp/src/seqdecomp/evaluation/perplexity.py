@@ -122,7 +122,13 @@ class StoreDocuments(Sequence[npt.NDArray[np.integer]]):
         return len(self.lengths)
 
     def __getitem__(self, index: Any) -> Any:
-        """Token ids of document `index`, in the store's dtype."""
+        """Token ids of document `index`, in the store's dtype.
+
+        Raises:
+            IndexError: there is no such document within the limit, which also ends an iteration.
+        """
+        if not 0 <= index < len(self):
+            raise IndexError(f"document {index} of {len(self)}")
         return self._store.document(int(index))[: self._max_tokens]
 
 

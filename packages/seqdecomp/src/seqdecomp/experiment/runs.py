@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from toolkit_shared.training import cosine_schedule, parameter_groups
+from toolkit_shared.optimization import cosine_schedule, parameter_groups
 from torch import Tensor, nn
 
 from seqdecomp.data.loading import Batch

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
-from toolkit_shared.training import cosine_schedule, parameter_groups
+from toolkit_shared.optimization import cosine_schedule, parameter_groups
 from torch import Tensor
 
 from seqdecomp.data.loading import Batch
