@@ -41,9 +41,9 @@ def test_away_from_a_terminal_a_line_comes_every_thirty_seconds(
             advance(2)
 
     assert [record.message for record in caplog.records] == [
-        "read: 6 of 20 files, 0.2 files/s, 0:01:24 left",
-        "read: 12 of 20 files, 0.2 files/s, 0:00:48 left",
-        "read: 18 of 20 files, 0.2 files/s, 0:00:12 left",
+        "read: 6 of 20 files, 6.0 s each, 0:01:24 left",
+        "read: 12 of 20 files, 6.0 s each, 0:00:48 left",
+        "read: 18 of 20 files, 6.0 s each, 0:00:12 left",
     ]
 
 

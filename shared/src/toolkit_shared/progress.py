@@ -64,7 +64,7 @@ def progress_line(label: str, unit: str, done: int, total: int | None, seconds: 
     """
     rate = done / seconds
     line = f"{label}: {done:,} {unit}" if total is None else f"{label}: {done:,} of {total:,} {unit}"
-    line += f", {rate:,.1f} {unit}/s"
+    line += f", {1 / rate:,.1f} s each" if 0 < rate < 1 else f", {rate:,.1f} {unit}/s"
     if total is not None and rate > 0:
         left = round(max(total - done, 0) / rate)
         line += f", {left // 3600}:{left // 60 % 60:02}:{left % 60:02} left"
