@@ -89,10 +89,22 @@ def test_the_semantic_arm_orders_documents_by_likeness() -> None:
         ("concat-1000", "arm: 'concat-1000': 1000 is not a power of two"),
         (
             "glue-1k-128",
-            "arm: 'glue-1k-128': glue goes from a shorter length to a longer; exchange",
+            "arm: 'glue-1k-128': glue goes from a shorter length to a longer; give the",
+        ),
+        (
+            "chop-1k-1k",
+            "arm: 'chop-1k-1k': chop goes from a longer length to a shorter; give the lengths in that order",
         ),
     ],
 )
 def test_a_wrong_name_is_refused_in_one_line(arm: str, line: str) -> None:
     with pytest.raises(InputError, match=re.escape(line)):
         arm_groups(arm, Documents.of_lengths(LENGTHS))
+
+
+def test_a_bucket_with_padding_is_neither_chopped_nor_glued() -> None:
+    documents = Documents.of_lengths(LENGTHS)
+    line = "arm: 'glue-256-1k': under tail 'pad' the bucket of 256 holds padded sequences; take another tail"
+    with pytest.raises(InputError, match=re.escape(line)):
+        arm_groups("glue-256-1k", documents, tail="pad")
+    assert arm_groups("glue-256-1k", documents, tail="pad", min_length=128)[0].length == 1024

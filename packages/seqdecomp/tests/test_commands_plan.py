@@ -119,6 +119,7 @@ def test_a_baseline_is_planned_by_the_same_command(seqdecomp: Run) -> None:
             "plan s --batch-tokens 128 --curriculum 1:2:3",
             "curriculum: '1:2:3' gives 3 odds for 2 buckets",
         ),
+        ("plan s --seed -1", "seed: -1 is negative; give 0 or more"),
         ("plan s --cycles 0", "cycles: 0 is not positive; give 1 or more"),
         ("plan s --arm best", "arm: 'best' is not known; give one of dd,"),
         ("plan s --batch-tokens 128 --budget-hours 1", "--budget-hours: needs --step-times, a JSON table"),

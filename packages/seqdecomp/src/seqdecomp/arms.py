@@ -4,7 +4,6 @@ import re
 from collections.abc import Sequence
 from typing import Literal
 
-import numpy as np
 from toolkit_shared.errors import InputError
 
 from seqdecomp.data.store import Store
@@ -92,6 +91,11 @@ def arm_groups(
             )
             made = [Rows.from_bucket(buckets[n], n, target) for n in taken or buckets]
         if kind in ("chop", "glue"):
+            if made[0].segment_spans is not None:
+                raise InputError(
+                    f"arm: '{arm}': under tail 'pad' the bucket of {taken[0]} holds padded sequences; "
+                    "take another tail, or a lower min_length"
+                )
             made = [chop(made[0], lengths[1]) if kind == "chop" else glue(made[0], lengths[1], seed=seed)]
         for rows in made:
             name = f"{source}/{rows.length}" if source else str(rows.length)
@@ -129,10 +133,7 @@ def _parse(arm: str) -> tuple[str, list[int], bool]:
     for length in lengths:
         if length < 1 or length & (length - 1):
             raise InputError(f"arm: '{arm}': {length} is not a power of two; give 256, 512, 1k or such")
-    ascending = np.diff(lengths) > 0
-    if (kind == "chop" and ascending.any()) or (kind == "glue" and not ascending.all()):
-        raise InputError(
-            f"arm: '{arm}': {kind} goes from a {'longer' if kind == 'chop' else 'shorter'} length to a "
-            f"{'shorter' if kind == 'chop' else 'longer'}; exchange the lengths"
-        )
+    course = {"chop": "a longer length to a shorter", "glue": "a shorter length to a longer"}
+    if (kind == "chop" and lengths[0] <= lengths[1]) or (kind == "glue" and lengths[0] >= lengths[1]):
+        raise InputError(f"arm: '{arm}': {kind} goes from {course[kind]}; give the lengths in that order")
     return kind, lengths, mask is not None

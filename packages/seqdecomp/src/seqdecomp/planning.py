@@ -97,7 +97,7 @@ def restore_plan(store: Store, state: Mapping[str, Any]) -> Plan:
 
 def _check_range(settings: Mapping[str, Any]) -> None:
     try:
-        DecompositionSettings(min_length=settings["min_length"], max_length=settings["max_length"])
+        DecompositionSettings(**{name: settings[name] for name in ("min_length", "max_length", "seed")})
     except ValueError as error:
         raise InputError(str(error)) from None
 
