@@ -96,6 +96,28 @@ def test_a_baseline_is_planned_by_the_same_command(seqdecomp: Run) -> None:
     assert [(group["length"], group["available"]) for group in found["groups"]] == [(64, 20)]
 
 
+def test_context_and_composition_are_told_of_every_arm(seqdecomp: Run) -> None:
+    def of(arm: str) -> tuple[float, dict[str, float]]:
+        found = json.loads(seqdecomp(f"plan s --batch-tokens 128 --arm {arm} --lengths.max 64 --json")[1])
+        return found["average_context_length"], found["composition"]
+
+    # Documents of 48 and 16 tokens fill rows of 64 in pairs: 48 * 47 / 2 + 16 * 15 / 2 pairs over 64 tokens.
+    context, packed = of("best-fit+mask")
+    assert context == packed["average_context_length"] == (1128 + 120) / 64
+    assert (packed["padding_ratio"], packed["truncation_ratio"], packed["concatenation_ratio"]) == (0, 0, 2)
+    context, chunked = of("semantic")
+    assert context == chunked["average_context_length"] == 63 / 2
+    assert 0 < chunked["truncation_ratio"] < 1
+    told = seqdecomp("plan s --batch-tokens 128 --arm concat+mask --lengths.max 64")[1]
+    assert told.splitlines()[-1].split()[:3] == ["concat+mask", "20", "64.0"]
+
+
+def test_context_is_that_of_the_rows_that_the_plan_serves(seqdecomp: Run) -> None:
+    line = "plan s --batch-tokens 64 --mixture 16:1 --tokens 320 --json"
+    found = json.loads(seqdecomp(line)[1])
+    assert (found["average_context_length"], found["composition"]["average_context_length"]) == (7.5, 11.5)
+
+
 @pytest.mark.parametrize(
     ("line", "error"),
     [

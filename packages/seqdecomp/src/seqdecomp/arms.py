@@ -91,7 +91,7 @@ def arm_groups(
             )
             made = [Rows.from_bucket(buckets[n], n, target) for n in taken or buckets]
         if kind in ("chop", "glue"):
-            if made[0].segment_spans is not None:
+            if not made[0].is_whole:
                 raise InputError(
                     f"arm: '{arm}': under tail 'pad' the bucket of {taken[0]} holds padded sequences; "
                     "take another tail, or a lower min_length"

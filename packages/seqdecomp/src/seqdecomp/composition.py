@@ -109,6 +109,39 @@ def summarize(documents: Documents, groups: Iterable[Group]) -> Composition:
     )
 
 
+def attended_pairs(group: Group, offsets: Int64s, spans: Int64s) -> tuple[int, int]:
+    """Pairs of a token and one before it that it can attend to, and tokens; their ratio is the mean context.
+
+    Args:
+        group: What the rows are of; says whether attention stays inside segments.
+        offsets: int64 [rows + 1], row r holds segments offsets[r] : offsets[r + 1].
+        spans: int64 [segments], tokens of each.
+    """
+    alone = spans
+    if not group.masked:
+        ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(spans)])
+        alone = ends[offsets[1:]] - ends[offsets[:-1]]
+    # The last token of a plus1 row is a target only.
+    alone = np.minimum(alone, group.length)
+    return int((alone * (alone - 1) // 2).sum()), int(alone.sum())
+
+
+def composition_table(arms: Mapping[str, Composition]) -> list[str]:
+    """The lines of a table for people, a header and one line an arm."""
+    lines = [
+        f"{'arm':<16}{'rows':>12}{'mean length':>13}{'context':>9}{'padding':>9}{'truncated':>11}"
+        f"{'docs/row':>10}{'dropped':>9}{'EOS':>8}"
+    ]
+    for name, arm in arms.items():
+        lines.append(
+            f"{name:<16}{arm.rows:>12,}{arm.average_sequence_length:>13,.1f}"
+            f"{arm.average_context_length:>9,.0f}{arm.padding_ratio:>9.2%}{arm.truncation_ratio:>11.2%}"
+            f"{arm.concatenation_ratio:>10.2f}{arm.dropped_tokens / max(arm.tokens, 1):>9.2%}"
+            f"{arm.eos_survival:>8.1%}"
+        )
+    return lines
+
+
 class _Totals:
     """Sums over groups."""
 
@@ -121,15 +154,9 @@ class _Totals:
         self.positions += number * length
         self.places += number * group.rows.span
         self.squares += number * length * length
-        if group.masked:
-            alone = spans
-        else:
-            ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(spans)])
-            alone = ends[offsets[1:]] - ends[offsets[:-1]]
-        # The last token of a plus1 row is a target only.
-        alone = np.minimum(alone, length)
-        self.pairs += int((alone * (alone - 1) // 2).sum())
-        self.attending += int(alone.sum())
+        pairs, attending = attended_pairs(group, offsets, spans)
+        self.pairs += pairs
+        self.attending += attending
 
 
 def _documents_in(documents: Documents, starts: Int64s, spans: Int64s) -> tuple[int, int, int]:

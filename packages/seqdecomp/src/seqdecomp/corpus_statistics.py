@@ -7,7 +7,7 @@ from typing import Any, Literal
 from toolkit_shared.errors import InputError
 
 from seqdecomp.arms import arm_groups
-from seqdecomp.composition import Composition, summarize
+from seqdecomp.composition import Composition, composition_table, summarize
 from seqdecomp.cost import StepTimes, relative_cost
 from seqdecomp.documents import Documents
 
@@ -58,11 +58,9 @@ class CorpusStatistics:
             f"({own.eos_survival_of_kept:.2%} of those with a sequence; "
             f"{own.documents_without_row:,} have none)",
             "",
-            f"{'arm':<16}{'rows':>12}{'mean length':>13}{'context':>9}{'padding':>9}{'truncated':>11}"
-            f"{'docs/row':>10}{'dropped':>9}{'EOS':>8}",
+            *composition_table({"dd": own, **self.arms}),
+            "",
         ]
-        lines += [_arm_line(name, arm) for name, arm in {"dd": own, **self.arms}.items()]
-        lines.append("")
         costs = ", ".join(f"{name} {ratio:.3f}" for name, ratio in self.cost_ratio.items())
         lines.append(
             f"predicted cost of a token against concat-and-chunk at {self.compared_length:,}: {costs}"
@@ -138,11 +136,3 @@ def bar(share: float, width: int = 30) -> str:
     """A bar of characters for a share of 0 to 1, in eighths of a character."""
     eighths = round(max(0.0, min(1.0, share)) * width * 8)
     return "█" * (eighths // 8) + (" ▏▎▍▌▋▊▉"[eighths % 8] if eighths % 8 else "")
-
-
-def _arm_line(name: str, arm: Composition) -> str:
-    return (
-        f"{name:<16}{arm.rows:>12,}{arm.average_sequence_length:>13,.1f}{arm.average_context_length:>9,.0f}"
-        f"{arm.padding_ratio:>9.2%}{arm.truncation_ratio:>11.2%}{arm.concatenation_ratio:>10.2f}"
-        f"{arm.dropped_tokens / max(arm.tokens, 1):>9.2%}{arm.eos_survival:>8.1%}"
-    )

@@ -145,7 +145,7 @@ def glue(rows: Rows, length: int, *, seed: int = 0) -> Rows:
 
 
 def _check_whole(rows: Rows) -> None:
-    if rows.offsets is not None or rows.segment_spans is not None:
+    if not rows.is_whole:
         raise ValueError("only rows of one whole segment each can be chopped or glued")
 
 

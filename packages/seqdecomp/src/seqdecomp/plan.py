@@ -134,6 +134,10 @@ class Plan:
         first = int(self._batch_of_step[step - self.first_step]) * use.rows_per_step
         return group, self._rows_at(group, first, min(first + use.rows_per_step, use.selected))
 
+    def rows_served(self, group: int) -> Int64s:
+        """All rows of a group that the plan's own steps take, in their order; passes one after the other."""
+        return self._rows_at(group, 0, self.uses[group].selected - self.uses[group].dropped)
+
     def rank_rows(self, step: int, rank: int, world_size: int, accumulation: int = 1) -> list[Int64s]:
         """The rows of one rank in a step, one int64 array for each accumulation step.
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from seqdecomp.composition import average_context_length, average_sequence_length
+from seqdecomp.composition import attended_pairs, average_sequence_length
 from seqdecomp.cost import StepTimes, mean_length_by_token, relative_cost
 from seqdecomp.plan import GroupUse, Plan
 
@@ -26,7 +26,7 @@ class PlanReport:
         tokens: Tokens of its own steps.
         groups: What it does with each group.
         average_sequence_length: Mean length of the rows that it serves.
-        average_context_length: Mean number of tokens before a token in its row.
+        average_context_length: Mean number of tokens before a token that it can attend to.
         mean_length_by_token: Mean row length by token, as the cost law needs it.
         mean_lengths: Mean length of the rows in equal parts of the plan.
         shares: For each length, its share of the steps in equal parts of the plan.
@@ -117,7 +117,7 @@ def report_plan(
         tokens=plan.tokens,
         groups=plan.uses,
         average_sequence_length=average_sequence_length(served),
-        average_context_length=average_context_length(served),
+        average_context_length=_mean_context(plan),
         mean_length_by_token=mean,
         mean_lengths=[float(piece.mean()) for piece in pieces],
         shares={length: [float(np.mean(p == length)) for p in pieces] for length in sorted(served)},
@@ -164,3 +164,17 @@ def step_table(plan: Plan) -> str:
         length = plan.groups[group].length
         lines.append(f"{step},{plan.groups[group].name},{length},{len(rows)},{len(rows) * length}")
     return "\n".join(lines) + "\n"
+
+
+def _mean_context(plan: Plan) -> float:
+    """Mean number of tokens before a token that it can attend to, over all rows that the plan serves."""
+    pairs = tokens = 0
+    for index, group in enumerate(plan.groups):
+        number = plan.uses[index].selected - plan.uses[index].dropped
+        if group.rows.is_whole:
+            found = (number * (group.length * (group.length - 1) // 2), number * group.length)
+        else:
+            offsets, _, spans = group.rows.segments(plan.rows_served(index))
+            found = attended_pairs(group, offsets, spans)
+        pairs, tokens = pairs + found[0], tokens + found[1]
+    return pairs / tokens if tokens else 0.0

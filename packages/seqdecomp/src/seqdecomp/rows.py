@@ -47,6 +47,11 @@ class Rows:
         """Input positions of all rows, the unit in which batches and mixtures are counted."""
         return len(self) * self.length
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether every row is one segment that fills it."""
+        return self.offsets is None and self.segment_spans is None
+
     def segments(self, indices: npt.NDArray[np.integer] | None = None) -> tuple[Int64s, Int64s, Int64s]:
         """The segments of the rows `indices` (all rows when None) as offsets, starts and spans.
 
@@ -86,7 +91,7 @@ class Rows:
             int64 [rows, span] tokens, padding filled with `fill`; and int32 [rows, span] segment numbers,
             from 0 in each row, -1 at padding, or None when every row is one whole segment.
         """
-        if self.offsets is None and self.segment_spans is None:
+        if self.is_whole:
             return np.asarray(store.gather(self.segment_starts[indices], self.span), np.int64), None
         offsets, starts, spans = self.segments(indices)
         tokens = store.gather_segments(starts, spans, offsets, self.span, fill=fill)

@@ -9,6 +9,7 @@ from seqdecomp.settings import CurriculumSettings, LengthRange
 
 if TYPE_CHECKING:
     from seqdecomp.cost import BestMixture, StepTimes
+    from seqdecomp.data.store import Store
     from seqdecomp.plan import Plan
 
 
@@ -55,20 +56,26 @@ def plan(
     from toolkit_shared.artifacts import write_text
     from toolkit_shared.cli import emit
 
+    from seqdecomp.composition import composition_table, summarize
     from seqdecomp.cost import PAPER_MODELS, StepTimes
+    from seqdecomp.data.store import Store
+    from seqdecomp.documents import Documents
     from seqdecomp.plan_report import plan_picture, report_plan, step_table
 
     _check_positive(batch_tokens=batch_tokens, tokens=tokens, devices=devices, accumulate=accumulate)
     times = StepTimes.read(step_times) if step_times else None
     options = {"batch_tokens": batch_tokens, "tokens": tokens, "arm": arm, "seed": seed}
-    laid_out, best = _lay_out(store, settings, lengths, options, times, (budget_hours, floor_fraction))
+    opened = Store.open(store)
+    laid_out, best = _lay_out(opened, settings, lengths, options, times, (budget_hours, floor_fraction))
     laid_out.check_ranks(devices, accumulate)
     report = report_plan(laid_out, models=PAPER_MODELS, step_times=times)
     if picture:
         write_text(picture, plan_picture(report))
     if steps:
         write_text(steps, step_table(laid_out))
-    document, text = report.as_dict(), report.to_text()
+    composition = summarize(Documents.of(opened), laid_out.groups)
+    document = {**report.as_dict(), "composition": asdict(composition)}
+    text = "\n".join([report.to_text(), "", *composition_table({arm: composition})])
     if best:
         document["best_mixture"] = asdict(best)
         text += f"\nbest within {budget_hours:g} hours: --mixture {best.mixture} --tokens {sum(best.tokens)}"
@@ -76,7 +83,7 @@ def plan(
 
 
 def _lay_out(
-    path: Path,
+    store: "Store",
     settings: CurriculumSettings,
     lengths: LengthRange,
     options: dict[str, Any],
@@ -86,10 +93,8 @@ def _lay_out(
     """The plan; with a budget (hours, floor fraction), of the best mixture, which comes with it."""
     from dataclasses import asdict
 
-    from seqdecomp.data.store import Store
     from seqdecomp.planning import plan_for
 
-    store = Store.open(path)
     options = {**options, **asdict(settings), "min_length": lengths.min, "max_length": lengths.max}
     if budget[0] is None:
         return plan_for(store, **options), None
