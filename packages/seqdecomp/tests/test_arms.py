@@ -36,7 +36,7 @@ def test_each_arm_has_its_lengths(arm: str, lengths: list[int], masked: bool) ->
 
 
 def test_all_arms_train_on_nearly_all_tokens_of_the_same_documents() -> None:
-    # Trap 7: the baselines get what dataset decomposition gets.
+    # The baselines get what dataset decomposition gets.
     total = int(LENGTHS.sum())
     for arm in ("concat", "best-fit", "dd"):
         groups = arm_groups(arm, Documents.of_lengths(LENGTHS), **{**OPTIONS, "min_length": 1})
@@ -45,7 +45,7 @@ def test_all_arms_train_on_nearly_all_tokens_of_the_same_documents() -> None:
 
 
 def test_a_single_bucket_is_that_of_the_whole_decomposition() -> None:
-    # Section 3.2: native 1,024-token pieces, not longer documents cut to 1,024.
+    # Section 3.2 of arXiv 2405.13226: native 1,024-token pieces, not longer documents cut to 1,024.
     documents = Documents.of_lengths(LENGTHS)
     buckets = {group.length: group.rows for group in arm_groups("dd", documents, **OPTIONS)}
 

@@ -77,7 +77,7 @@ def test_each_token_is_in_the_store_once_and_each_sequence_in_one_document(tmp_p
 
 
 def test_the_folder_is_byte_identical_for_any_number_of_workers(tmp_path):
-    # Trap 16: the random overflow must not depend on which process cuts which document.
+    # The random overflow must not depend on which process cuts which document.
     source = corpus(tmp_path / "in")
     tokenizer = train_bpe(["lorem ipsum dolor note"], 280)
     folders = []
@@ -101,7 +101,6 @@ def test_the_folder_is_byte_identical_for_any_number_of_workers(tmp_path):
     ("vocab_size", "dtype"), [(65_535, "uint16"), (65_536, "uint32"), (70_000, "uint32")]
 )
 def test_a_vocabulary_above_65535_takes_uint32(tmp_path, vocab_size, dtype):
-    # Trap 10.
     last = vocab_size - 1
     (tmp_path / "a.jsonl").write_text(json.dumps({"input_ids": [last, 1, 0]}))
     build_store(
@@ -123,7 +122,7 @@ def test_ids_above_the_room_of_a_told_dtype_are_counted_not_wrapped(tmp_path):
 
 @pytest.mark.parametrize("tail", ["drop", "anchor-end"])
 def test_dropped_tails_take_eos_with_them_and_anchored_ends_keep_it(tmp_path, tail):
-    # Trap 1: documents of 300 to 309 tokens, pieces of 256: the tails of 44 to 53 hold every EOS.
+    # Documents of 300 to 309 tokens, pieces of 256: the tails of 44 to 53 hold every EOS.
     (tmp_path / "a.jsonl").write_text("".join(f'{{"text": "{"x" * (299 + n)}"}}\n' for n in range(10)))
     report = build_store(
         [tmp_path / "a.jsonl"],

@@ -27,7 +27,7 @@ def seqdecomp(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: p
 
 
 def test_lengths_from_a_file_give_the_exact_counts(seqdecomp: Run) -> None:
-    # Oracle 4 through the command line.
+    # The arithmetic of test_decomposition, through the command line.
     np.save("lengths.npy", np.arange(1, 65_537))
 
     code, out, _ = seqdecomp("stats --lengths lengths.npy --json --arm concat")
@@ -67,7 +67,7 @@ def test_text_is_tokenised_and_nothing_is_written(seqdecomp: Run) -> None:
 
 
 def test_predicted_time_is_told_by_law_and_by_step_times(seqdecomp: Run) -> None:
-    # Equal tokens of 256 to 8192: 0.745 and 0.844 by the law (section 7).
+    # Equal tokens of 256 to 8192: 0.745 and 0.844 by the cost law, 160M and 1B.
     lengths = np.concatenate([np.full(2**13 // n, n) for n in (256, 512, 1024, 2048, 4096, 8192)])
     np.save("lengths.npy", lengths)
 

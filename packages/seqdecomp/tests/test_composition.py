@@ -24,7 +24,7 @@ D_6_TO_13 = [64, 128, 256, 512, 1024, 2048, 4096, 8192]
 def test_averages_of_table_1_follow_from_its_mixtures(
     parts: list[int], sequence: float, context: float
 ) -> None:
-    # Oracle 1; the paper rounds l (l - 1) / 2 up, hence 0.6.
+    # Table 1 of arXiv 2405.13226; the paper rounds l (l - 1) / 2 up, hence 0.6.
     sequences = {n: part * 2**30 // n for n, part in zip(D_6_TO_13, parts, strict=True)}
 
     assert average_sequence_length(sequences) == pytest.approx(sequence, abs=0.05)
@@ -46,7 +46,7 @@ def test_averages_of_table_1_follow_from_its_mixtures(
 def test_averages_of_the_released_statistics(
     counts: list[int], tokens: int, sequence: float, context: float
 ) -> None:
-    # Oracle 2: Wikipedia and the DCLM subset, buckets 256 to 8192.
+    # Statistics that the released code prints: Wikipedia and the DCLM subset, buckets 256 to 8192.
     sequences = dict(zip(D_6_TO_13[2:], counts, strict=True))
 
     assert sum(n * count for n, count in sequences.items()) == tokens
@@ -68,8 +68,8 @@ def test_dropping_tails_loses_the_end_tokens_and_anchoring_does_not() -> None:
         found = summarize(documents, groups)
         return found.eos_survival, found.dropped_tokens / found.tokens
 
-    # Trap 1 gives these for a lognormal sample of mean 605 without its sigma; 1.2 gives all six (0.8 and 1.0
-    # do not give the first loss). Tolerance: half a unit of the last digit, and three standard errors of
+    # Found once for another lognormal sample of mean 605 whose sigma was not kept; 1.2 gives all six (0.8 and
+    # 1.0 do not give the first loss). Tolerance: half a unit of the last digit, and three standard errors of
     # a million documents for survival.
     for min_length, survival, loss in [(256, 0.003, 0.20), (64, 0.015, 0.052), (32, 0.031, 0.026)]:
         found = of(min_length)

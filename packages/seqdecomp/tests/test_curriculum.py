@@ -74,8 +74,8 @@ def test_odds_that_do_not_fit_are_refused_in_one_line(name: str, line: str) -> N
 def test_mean_length_of_the_first_and_last_tenth_is_that_of_algorithm_1(
     name: str, cycles: int, first: int, last: int
 ) -> None:
-    # Oracle 8: six buckets of 2,400 batches, mean over 20 seeds, tolerance 5 %. A curriculum by
-    # probability without exhaustion (trap 3) would give first = last.
+    # From another simulation of Algorithm 1: six buckets of 2,400 batches, mean over 20 seeds, tolerance
+    # 5 %. A curriculum by probability without exhaustion would give first = last.
     batches = np.full(6, 2400)
     means = []
     for seed in range(20):
@@ -109,7 +109,7 @@ def test_phases_give_what_the_loop_over_steps_gives(pairs: list[tuple[int, float
 
 @given(st.lists(st.integers(0, 1000), min_size=1, max_size=6), st.integers(1, 9))
 def test_parts_of_cycles_sum_to_the_total_and_differ_by_one_at_most(totals: list[int], cycles: int) -> None:
-    # Trap 11: a peer floors each cycle and drops the rest.
+    # A peer floors each cycle and drops the rest.
     parts = split_over_cycles(np.array(totals), cycles)
 
     assert parts.sum(axis=0).tolist() == totals
@@ -139,7 +139,7 @@ def test_odds_scaled_by_tokens_differ_only_where_buckets_differ() -> None:
 
 
 def test_the_peers_p2_weights_move_their_peak() -> None:
-    # OLMo-core 3.0.0, six buckets: weights over sub-cycles as the spec lists them, for 63 batches.
+    # OLMo-core 3.0.0, six buckets: weights over sub-cycles, here for 63 batches.
     assert subcycle_batches(63, 0, 6, "p2") == [32, 16, 8, 4, 2, 1]
     assert subcycle_batches(63, 2, 6, "p2") == [8, 16, 32, 4, 2, 1]
     assert subcycle_batches(63, 5, 6, "p2") == [1, 2, 4, 8, 16, 32]

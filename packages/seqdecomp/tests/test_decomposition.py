@@ -45,7 +45,7 @@ def naive_greedy(lengths: list[int], low: int, high: int, extra: int) -> list[tu
 
 @pytest.mark.parametrize("tail", ["drop", "anchor-end"])
 def test_one_document_of_each_length_to_65536_gives_the_exact_counts_of_both_targets(tail: str) -> None:
-    # Oracle 4: arithmetic on all lengths 1..65,536 with buckets 256..8192.
+    # Arithmetic on all lengths 1..65,536 with buckets 256..8192.
     starts, lengths = corpus(list(range(1, 65_537)))
     assert lengths.sum() == 2_147_516_416
 
@@ -65,7 +65,7 @@ def test_one_document_of_each_length_to_65536_gives_the_exact_counts_of_both_tar
 
 
 def test_the_peers_unit_example_gives_its_buckets_and_loses_its_two_end_tokens() -> None:
-    # Oracle 5: documents [1..8, 0], [1..5, 0], [1..10, 0] with end-of-text 0, lengths 2..8.
+    # OLMo-core's unit test: documents [1..8, 0], [1..5, 0], [1..10, 0] with end-of-text 0, lengths 2..8.
     tokens = np.array([*range(1, 9), 0, *range(1, 6), 0, *range(1, 11), 0], np.uint16)
     starts, lengths = document_boundaries(tokens, 0)
     assert lengths.tolist() == [9, 6, 11]
@@ -153,7 +153,7 @@ def test_a_padded_tail_is_a_sequence_of_the_shortest_length_with_a_shorter_span(
 
 @pytest.mark.parametrize("max_length", [256, 65_536])
 def test_the_longest_bucket_is_there_at_the_limits_of_8_and_16_bits(max_length: int) -> None:
-    # Trap 10: a peer's length type wraps to 0 at both values and the bucket vanishes.
+    # A peer's length type wraps to 0 at both values and the bucket vanishes.
     buckets = decompose(*corpus([3 * max_length + 5]), min_length=64, max_length=max_length)
 
     assert buckets[max_length].starts.tolist() == [0, max_length, 2 * max_length]
@@ -168,7 +168,7 @@ def test_documents_beyond_the_32_bit_token_count_keep_their_places() -> None:
 
 @pytest.mark.parametrize("target", ["exact", "plus1"])
 def test_random_overflow_gives_equal_tokens_to_each_length_and_a_mean_of_780(target: str) -> None:
-    # Section 2.1 of the released code: expected length 6 * 8192 / 63 = 780 for 256..8192.
+    # The released code draws 2^i with odds 2^-i: expected length 6 * 8192 / 63 = 780 for 256..8192.
     starts, lengths = corpus([2**24] * 20)
 
     buckets = decompose(starts, lengths, overflow="random", target=target, seed=1)
@@ -181,7 +181,7 @@ def test_random_overflow_gives_equal_tokens_to_each_length_and_a_mean_of_780(tar
 
 
 def test_random_overflow_of_a_document_depends_on_its_id_and_not_on_its_neighbours() -> None:
-    # Trap 16: draws of a shared generator would depend on order and workers.
+    # Draws of a shared generator would depend on order and workers.
     lengths = np.random.default_rng(0).integers(1, 60_000, 500)
     starts = np.cumsum(lengths) - lengths
     options = {"min_length": 64, "max_length": 1024, "overflow": "random", "target": "plus1", "seed": 5}

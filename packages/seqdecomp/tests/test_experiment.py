@@ -97,7 +97,7 @@ def test_too_few_documents_are_refused_with_what_to_change(corpus: TokenizedCorp
 
 @pytest.mark.parametrize("name", [name for name in ARMS if name != "semantic"])
 def test_every_arm_trains_on_every_token_exactly_once(corpus: TokenizedCorpus, name: str) -> None:
-    # Trap 7: a baseline with other tokens or steps would be no baseline.
+    # A baseline with other tokens or steps would be no baseline.
     batches = StepBatches(training_store(corpus, TOY, seed=5), ARMS[name], TOY, seed=5)
 
     coverage = batches.coverage()

@@ -101,7 +101,7 @@ def test_documents_that_eos_would_cut_elsewhere_are_refused(tmp_path, format):
 
 
 def test_a_shard_of_the_released_layout_holds_2_to_the_20_tokens_at_most_65536_sequences():
-    assert [shard_sequences(1 << i) for i in (8, 13)] == [4096, 128]  # the released counts, oracle 3
+    assert [shard_sequences(1 << i) for i in (8, 13)] == [4096, 128]  # as released
     assert [shard_sequences(1 << i) for i in (0, 3, 4, 5)] == [65_536, 65_536, 65_536, 32_768]
 
 

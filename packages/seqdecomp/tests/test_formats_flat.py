@@ -56,7 +56,7 @@ def test_boundaries_lie_behind_each_eos_and_at_the_end(tokens, block):
 
 @pytest.mark.parametrize("dtype", ["uint16", "uint32"])
 def test_a_headerless_npy_is_split_at_eos_and_used_in_place(tmp_path, dtype):
-    # OLMo-core's own unit-test example (oracle 5).
+    # The example in OLMo-core's own unit test.
     np.array([1, 2, 3, 4, 5, 6, 7, 8, 0, 1, 2, 3, 4, 5, 0, *range(1, 11), 0], dtype).tofile(
         tmp_path / "a.npy"
     )

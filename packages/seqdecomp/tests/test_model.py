@@ -27,7 +27,7 @@ def tiny_model():
     return OpenLM(**TINY)
 
 
-# Section 2.4 of the paper's table; the first two totals are printed there, the others follow its formula.
+# The paper prints the first two totals; the others follow by the same formula.
 @pytest.mark.parametrize(
     ("name", "parameters"),
     [
@@ -237,7 +237,7 @@ def test_a_masked_row_equals_its_pieces_run_alone(tiny_model, implementation):
             piece = tokens[row : row + 1, start : start + length]
             alone = tiny_model(piece).log_softmax(-1)[0]
             packed = log_probabilities[row, start : start + length]
-            # oracle 9: the loss of each token within 1e-5 in float32
+            # the loss of each token within 1e-5 in float32
             losses = [p[:-1].gather(-1, piece[0, 1:, None]) for p in (alone, packed)]
             assert torch.allclose(*losses, rtol=0, atol=1e-5)
             start += length

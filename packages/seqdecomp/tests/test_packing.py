@@ -37,7 +37,6 @@ def naive_best_fit(sizes: list[int], capacity: int) -> int:
 def test_best_fit_has_the_bins_of_the_one_by_one_procedure_and_fills_none_over(
     capacity: int, data: st.DataObject
 ) -> None:
-    # Oracle 10.
     sizes = data.draw(st.lists(st.integers(1, capacity), max_size=120))
 
     bins = best_fit_decreasing(sizes, capacity)

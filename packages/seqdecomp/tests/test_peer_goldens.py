@@ -87,7 +87,7 @@ def test_pieces_are_those_of_olmo_core(olmo_buckets, case):
 
 
 def test_the_unit_example_of_olmo_core_loses_two_lone_eos(olmo_buckets):
-    # oracle 5: documents [1..8, 0], [1..5, 0], [1..10, 0], lengths 2 to 8
+    # documents [1..8, 0], [1..5, 0], [1..10, 0], lengths 2 to 8
     assert olmo_buckets["unit-example/instance_lengths"].tolist() == [8, 4, 2, 8, 2]
     members = {n: olmo_buckets[f"unit-example/bucket-{n}"].tolist() for n in (2, 4, 8)}
     assert members == {2: [2, 4], 4: [1], 8: [0, 3]}

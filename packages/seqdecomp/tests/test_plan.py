@@ -79,7 +79,7 @@ def test_a_corpus_smaller_than_a_batch_still_has_a_step() -> None:
 @pytest.mark.parametrize("accumulation", [1, 2])
 @pytest.mark.parametrize("world_size", [1, 2, 4])
 def test_ranks_share_the_same_global_batches_for_any_world_size(world_size: int, accumulation: int) -> None:
-    # Traps 4 and 5: no row twice, and one bucket a step for all ranks, with no word between them.
+    # No row twice, and one bucket a step for all ranks, with no word between them.
     made = groups({4: 350, 8: 175, 16: 41})
     plan = Plan(made, batch_tokens=128, cycles=3, seed=1)
 
@@ -104,7 +104,7 @@ def test_ranks_share_the_same_global_batches_for_any_world_size(world_size: int,
 
 
 def test_a_batch_that_ranks_cannot_share_is_refused_with_the_batch_that_they_could() -> None:
-    # Trap 6: never floor.
+    # Refused, never rounded down.
     plan = Plan(groups({256: 640, 8192: 40}), batch_tokens=32_768)
 
     plan.check_ranks(4)

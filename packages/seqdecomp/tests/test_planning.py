@@ -61,7 +61,7 @@ def test_the_stores_own_buckets_and_those_made_anew_give_the_same_plan(store: St
 
 @pytest.mark.parametrize("world_size", [1, 2, 4])
 def test_no_token_is_read_twice_in_a_life_of_three_plans(store: Store, world_size: int) -> None:
-    # Trap 4, over changes of batch, longest length, curriculum, mixture and arm.
+    # No row twice, over changes of batch, longest length, curriculum, mixture and arm.
     first = plan_for(store, batch_tokens=256, curriculum="grow-p2", cycles=2, seed=1)
     second = plan_for(
         store,

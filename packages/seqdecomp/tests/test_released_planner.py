@@ -1,10 +1,10 @@
-"""The released planning helper's numbers."""
+"""The numbers of the released planning script."""
 
 from seqdecomp.released_planner import released_plan
 
 
 def test_the_published_example_gives_the_released_helpers_numbers() -> None:
-    # Oracle 3, obtained by running the released helper.
+    # Obtained by running the script that was released with the paper.
     plan = released_plan(
         tokens=28_795_904_000,
         epochs=8,

@@ -22,7 +22,6 @@ def test_a_bucket_of_whole_sequences_gives_its_tokens_and_no_segments() -> None:
 
 
 def test_a_plus1_bucket_has_one_column_more_and_counts_its_inputs() -> None:
-    # Trap 2.
     rows = Rows.from_bucket(Bucket(np.array([7])), 4, "plus1")
 
     assert rows.gather(STORE, np.array([0]))[0].tolist() == [[30, 31, 32, 33, 34]]

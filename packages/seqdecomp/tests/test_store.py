@@ -114,7 +114,7 @@ def test_segments_may_not_overfill_a_row_nor_leave_their_file():
 
 
 def test_positions_beyond_uint32_are_read_from_a_file_of_five_billion_tokens(tmp_path):
-    # Trap 10: OLMo-core's uint32 offsets cap a file at 4.29G tokens. The file is sparse: 10 GB of hole.
+    # OLMo-core's uint32 offsets cap a file at 4.29G tokens. The file is sparse: 10 GB of hole.
     tail, total = 4_999_999_000, 5_000_000_000
     write_datatrove(tmp_path / "huge.ds", [10, tail, total])
     written = np.arange(1, 1001, dtype="<u2")
@@ -153,7 +153,7 @@ def test_offsets_beyond_uint32_also_come_from_many_files(tmp_path):
 
 @pytest.mark.parametrize("longest", [256, 65_536])
 def test_the_longest_bucket_is_there_at_256_and_65536(tmp_path, longest):
-    # Trap 10: OLMo-core 3.0.0 picks its length dtype by max - 1, so that these two lengths wrap to 0.
+    # OLMo-core 3.0.0 picks its length dtype by max - 1, so that these two lengths wrap to 0.
     (tmp_path / "d.txt").write_text("a" * (longest - 1))
     build_store(
         [tmp_path / "d.txt"],

@@ -447,7 +447,7 @@ def test_two_processes_have_the_losses_of_one(tmp_path, strategy):
     alone, together = losses_of(tmp_path / "one"), losses_of(tmp_path / "two")
     assert len(alone) >= 20
     assert alone[-1] < alone[0] - 0.5
-    assert together == pytest.approx(alone, abs=1e-5)  # the bar of the project
+    assert together == pytest.approx(alone, abs=1e-5)  # sums over ranks round otherwise
     assert (tmp_path / "two" / "manifest.json").exists()
     weights = [OpenLM.from_pretrained(tmp_path / name).output.weight for name in ("one", "two")]
     assert torch.allclose(*weights, atol=1e-4)

@@ -27,7 +27,7 @@ def curriculum_odds(curriculum: str, num_buckets: int) -> Float64s:
     Raises:
         InputError: the name is unknown, or the odds are not one positive number a bucket.
 
-    Source: section 4 and Table 2 of arXiv 2405.13226; for six buckets the odds are those of the paper.
+    Source: the length curricula of arXiv 2405.13226 (Table 2); with six buckets, the odds printed there.
     """
     rank = np.arange(num_buckets, dtype=np.float64)
     presets = {

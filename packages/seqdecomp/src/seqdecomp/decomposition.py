@@ -71,7 +71,8 @@ def decompose(
     Raises:
         ValueError: a length is no power of two, the range is empty, or a document has a negative length.
 
-    Source: section 3.1 of arXiv 2405.13226.
+    Source: the definition of dataset decomposition in arXiv 2405.13226 (section 2); "plus1" and "random" are
+    those of the code released with it; the tails other than "drop" are our choice.
     """
     starts = np.ascontiguousarray(document_starts, dtype=np.int64)
     lengths = np.ascontiguousarray(document_lengths, dtype=np.int64)

@@ -37,7 +37,7 @@ def next_token_loss(
     Targets are already shifted: `targets[:, t]` is the token after position t. Computed in float32. Ignored
     positions count in neither sum, so padding does not change the objective.
 
-    Source: section 3, optimisation; the z-loss coefficient 1e-4 of the paper is applied by `weighted_loss`.
+    Source: the training objective of arXiv 2405.13226; `weighted_loss` applies its z-loss coefficient 1e-4.
     """
     logits = logits.float()
     log_partition = torch.logsumexp(logits, dim=-1)

@@ -160,7 +160,7 @@ def test_blanks_before_the_answer_belong_to_the_answer(bigram_scorer, tokenizer,
 
 
 def test_the_papers_fourteen_tasks_have_their_shots():
-    # section 2.8 of the paper's protocol
+    # the shots that arXiv 2405.13226 gives
     shots = {
         "piqa": 0,
         "copa": 0,

@@ -36,7 +36,7 @@ def oracle_records():
 @pytest.mark.parametrize(
     ("output", "right"),
     [
-        ("\n\nParis\nfoo", True),  # trap 17: the answer is the first line that is not empty
+        ("\n\nParis\nfoo", True),  # the answer is the first line that is not empty
         ("Paris", True),
         ("   \n\t\n It is the Paris, of course.\n", True),
         ("foo\nParis", False),

@@ -63,7 +63,7 @@ def test_the_mean_weighs_tokens_and_the_document_mean_weighs_documents():
 
 
 def test_permuting_the_documents_changes_nothing():
-    # trap 9: a packed window would show each document its neighbour
+    # a packed window would show each document its neighbour
     torch.manual_seed(0)
     model = OpenLM(vocab_size=97, width=32, num_layers=2, num_heads=2, max_length=64).eval()
     scorer = Scorer(model=model, max_length=64, batch_tokens=200)

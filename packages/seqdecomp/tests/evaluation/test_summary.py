@@ -1,4 +1,4 @@
-"""The paper's averages, from its own task rows (oracle 7)."""
+"""The paper's averages, from its own task rows."""
 
 import pytest
 from seqdecomp.evaluation.summary import GROUPS, REGULAR_TASKS, average_of_groups, summarize_regular

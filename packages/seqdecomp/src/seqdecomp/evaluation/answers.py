@@ -21,8 +21,8 @@ def first_answer_line(output: str) -> str:
 
     A model that begins its output with a line break has not answered with nothing.
 
-    Source: section 2.8 of the build's reading of the paper's multi-document protocol, which changes the
-    original rule (the text before the first line break).
+    Source: the multi-document evaluation of arXiv 2405.13226, which changes the original rule (the text
+    before the first line break).
     """
     return next((line.strip() for line in output.splitlines() if line.strip()), "")
 

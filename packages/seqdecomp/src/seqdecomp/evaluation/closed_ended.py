@@ -56,7 +56,7 @@ class ChoiceSet:
 
 @dataclass(frozen=True, kw_only=True)
 class ChoiceProtocol:
-    """How a question is put and scored; the paper does not say, so all of it is unconfirmed.
+    """How a question is put and scored; the paper does not say, so all of it is our choice.
 
     Attributes:
         choice_scoring: The option chosen is that with the lowest "mean" or "sum" of its text's token losses,

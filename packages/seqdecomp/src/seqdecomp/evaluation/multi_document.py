@@ -100,7 +100,7 @@ class MultiDocumentResult:
 
     @property
     def score(self) -> float:
-        """Mean over the gold positions, 0..1. How the paper averages is unconfirmed."""
+        """Mean over the gold positions, 0..1. The paper does not say how it averages."""
         shares = [accuracy.correct / accuracy.total for accuracy in self.by_position.values()]
         return sum(shares) / len(shares)
 
@@ -202,7 +202,7 @@ def evaluate_questions(
 
     Right is an answer whose first non-empty line holds an accepted one, both normalised.
 
-    Source: section 2.8; the metric is `best_subspan_em` of Liu et al.
+    Source: the multi-document evaluation of arXiv 2405.13226; the metric is `best_subspan_em` of Liu et al.
     """
     prompt = prompt or MultiDocumentPrompt()
     texts, cut = answer_prompts(

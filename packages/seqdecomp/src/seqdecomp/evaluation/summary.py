@@ -54,7 +54,7 @@ def summarize_regular(scores: Mapping[str, float]) -> RegularSummary:
 
     Every task weighs the same, so the average is not the mean of the four group means.
 
-    Source: tables 1 to 5 of the paper; checked against the task rows of its appendix.
+    Source: Tables 1 to 5 of arXiv 2405.13226; checked against the task rows of its appendix.
     """
     present = tuple(task for task in REGULAR_TASKS if task in scores)
     missing = tuple(task for task in REGULAR_TASKS if task not in scores)

@@ -52,7 +52,7 @@ class Task:
 
 _ANSWER = "\nAnswer: "
 
-# Shots: section 2.8. The delimiters are LLM-Foundry's habit; the paper does not print its prompts.
+# Shots are those of arXiv 2405.13226. It does not print its prompts; the delimiters are LLM-Foundry's habit.
 _TASKS = (
     Task(name="piqa", files=("piqa",), continuation_delimiter=_ANSWER),
     Task(name="copa", files=("copa",)),

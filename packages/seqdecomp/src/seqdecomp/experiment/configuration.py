@@ -145,7 +145,7 @@ def settings_for(
     Raises:
         ValueError: a value that cannot be.
 
-    Source: section 10 of the plan for this toolkit; the stability variant is appendix E of arXiv 2405.13226.
+    Source: the sizes are our choice; the stability variant is that of Appendix E of arXiv 2405.13226.
     """
     chosen = GPU if scale == "gpu" else ExperimentSettings()
     if steps is not None:

@@ -160,7 +160,7 @@ def to_device(batch: Batch, device: str) -> Batch:
 def count_spikes(losses: list[float]) -> int:
     """Steps whose training loss is more than 0.5 above the lowest one until then.
 
-    Source: the stability demonstration of appendix E of arXiv 2405.13226 is a plot; this count is ours.
+    Source: the stability demonstration of Appendix E of arXiv 2405.13226 is a plot; this count is ours.
     """
     lowest = np.minimum.accumulate(np.asarray(losses, np.float64))
     return int((np.asarray(losses) > lowest + SPIKE_NATS).sum())

@@ -75,8 +75,8 @@ def attend(
 ) -> Float[Tensor, "batch tokens heads head_width"]:
     """Causal attention with scale 1/sqrt(head_width); with `layout`, only within each document.
 
-    Source: section 2 of the paper (no document mask is needed for decomposed sequences) and its baseline
-    with document masking.
+    Source: section 2 of arXiv 2405.13226 (no document mask is needed for decomposed sequences) and its
+    baseline with document masking (Table 5).
     """
     if layout is None:
         return _dense(query, key, value)

@@ -32,7 +32,7 @@ class OpenLM(nn.Module):
     Raises:
         ValueError: `num_heads` does not divide `width` into an even head width.
 
-    Source: section 3 of the paper and the open_lm project, whose parameter names are kept.
+    Source: the models of arXiv 2405.13226 and of the open_lm project, whose parameter names are kept.
     """
 
     def __init__(

@@ -31,7 +31,7 @@ class NextTokenTraining(LightningModule):
         shapes: (rows, length) of every micro-batch, the longest first: each is run once before training, so
             that a lack of memory or a compilation comes at the start.
 
-    Source: section 2.5 of the paper's released recipe; the same schedule serves every arm.
+    Source: the 1B training script released with arXiv 2405.13226; the same schedule serves every arm.
     """
 
     def __init__(
