@@ -1,5 +1,6 @@
 """Files and folders through crashes: whole or absent, and never one run's work in another's."""
 
+import errno
 import hashlib
 import os
 import re
@@ -77,6 +78,37 @@ def test_an_error_while_writing_keeps_the_old_file_and_removes_the_new(tmp_path:
 def test_a_block_that_writes_nothing_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), atomic_path(tmp_path / "a"):
         pass
+
+
+def test_a_folder_in_place_of_the_file_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with (
+        pytest.raises(InputError, match=f"^{re.escape(str(tmp_path))}: is a folder; name a file in it$"),
+        atomic_path(tmp_path),
+    ):
+        raise AssertionError("nothing may be computed for it")
+
+
+def test_a_file_in_place_of_a_parent_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x").write_text("")
+
+    refused = r"x/y: cannot be made a folder \(not a directory\); choose another place$"
+    with pytest.raises(InputError, match=refused):
+        write_text(tmp_path / "x/y/z", "")
+    with pytest.raises(InputError, match=refused):
+        claim(tmp_path / "x/y")
+
+
+def test_a_full_disk_names_the_file_and_leaves_nothing(tmp_path: Path) -> None:
+    def fill(path: Path) -> None:
+        with atomic_path(path) as temporary:
+            temporary.write_text("half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        fill(tmp_path / "x")
+
+    assert caught.value.filename == str(tmp_path / "x")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_very_long_name_can_be_written(tmp_path: Path) -> None:

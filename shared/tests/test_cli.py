@@ -1,5 +1,6 @@
 """Command lines, through a toy toolkit whose commands end in every way there is."""
 
+import errno
 import json
 import os
 import re
@@ -28,6 +29,7 @@ Commands:
   refuse     Refuse its input.
   interrupt  Be interrupted.
   crash      Have a defect.
+  write      Write a file.
   extra      Need an extra inside.
   missing    Need an extra at import.
   misplaced  Have a default in an instance.
@@ -157,6 +159,20 @@ def test_a_defect_keeps_its_traceback(toy: Run) -> None:
         toy("crash")
 
 
+@pytest.mark.parametrize(
+    ("number", "line"),
+    [
+        (errno.ENOSPC, "out.bin: no space left on device; make room, and give the same command again"),
+        (errno.EACCES, "out.bin: permission denied; choose another place, or change its permissions"),
+        (errno.ENOENT, "out.bin: no such file or directory; check the path"),
+    ],
+)
+def test_a_refusal_of_the_operating_system_is_one_line_with_the_file(
+    toy: Run, number: int, line: str
+) -> None:
+    assert toy("write", "out.bin", "--fails", str(number)) == (2, "", f"toy-toolkit write: error: {line}\n")
+
+
 def test_control_c_ends_a_running_command_quietly_with_130() -> None:
     process = in_own_process("wait")
     assert process.stdout is not None
@@ -188,8 +204,9 @@ def test_a_reader_that_leaves_early_gets_no_traceback(argv: list[str]) -> None:
 
 OPTION_ERRORS = {
     "tran": "toy-toolkit: error: unknown command 'tran'; did you mean 'train'?",
-    "--versio": "toy-toolkit: error: unknown option '--versio'; the commands are train, check, refuse, "
-    "interrupt, crash, extra, missing, misplaced, lines, wait",
+    "--versio": "toy-toolkit: error: unknown option '--versio'; did you mean '--version'?",
+    "--steps": "toy-toolkit: error: unknown option '--steps'; the commands are train, check, refuse, "
+    "interrupt, crash, write, extra, missing, misplaced, lines, wait",
     "refuse": "toy-toolkit refuse: error: a.json: field 'caption' is missing; add it",
     "extra": "toy-toolkit extra: error: no_such_module_anywhere is not installed; it comes with the extra "
     "'plots': pip install 'toy-toolkit[plots]'",

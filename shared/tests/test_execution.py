@@ -201,7 +201,7 @@ def test_what_other_processes_cannot_import_is_refused_at_once() -> None:
 def test_unknown_engines_and_no_workers_are_refused_at_once() -> None:
     with pytest.raises(ValueError, match="engine is 'spark'; known are 'local' and 'ray'"):
         map_shards(abs, [1], engine="spark")
-    with pytest.raises(ValueError, match="workers is 0; at least 1 is needed"):
+    with pytest.raises(InputError, match=r"^workers: 0 is not positive; give 1 or more$"):
         map_shards(abs, [1], workers=0)
 
 

@@ -6,6 +6,7 @@ that any other run refuses.
 """
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -27,6 +28,8 @@ SHOWN_DIFFERENCES = 6
 # .tmp-MACHINE-PROCESS-RANDOM-NAME; the name comes last so that writers which look at the suffix find it
 _TEMPORARY = re.compile(r"\.tmp-([0-9a-f]{8})-(\d+)-[0-9a-f]{8}-.*", re.DOTALL)
 _in_use: set[str] = set()
+# No space, quota or size left: these come from a write, which does not tell its file.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
@@ -38,10 +41,14 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     was. Missing parent folders are made. For files only, not for folders.
 
     Raises:
+        InputError: `path` is a folder, or its parent cannot be made.
         FileNotFoundError: the block wrote nothing.
+        OSError: the disk is full, or the like; it names `path`.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; name a file in it")
+    _make_folder(path.parent)
     name = f".tmp-{_machine()}-{os.getpid()}-{secrets.token_hex(4)}-{path.name[-100:]}"
     temporary = path.parent / name
     _in_use.add(name)
@@ -49,6 +56,11 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         yield temporary
         _flush(temporary, os.O_RDWR)
         os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        if error.errno in _FULL or error.filename in (temporary, str(temporary)):
+            error.filename = str(path)
+        raise
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -91,7 +103,8 @@ def read_json(path: str | Path) -> Any:
         raise InputError(f"{path}: {_reason(error)}") from None
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
-        raise InputError(f"{path}: no JSON at {place}: {error.msg}; mend or replace the file") from None
+        reason = error.msg.removesuffix(" at")
+        raise InputError(f"{path}: no JSON at {place}: {reason}; mend or replace the file") from None
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: no JSON: {error}; mend or replace the file") from None
 
@@ -137,7 +150,7 @@ def claim_folder(
     out, config = Path(out), _as_json(config)
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: is a file, not a folder; choose another --out")
-    out.mkdir(parents=True, exist_ok=True)
+    _make_folder(out)
     found = _found(out)
     if found is None:
         _clean(out, only_dead=True)
@@ -199,6 +212,14 @@ def read_manifest(out: str | Path, kind: str) -> dict[str, Any]:
     if found != kind:
         raise InputError(f"{out}: holds {'something else' if found is None else f'a {found}'}, not a {kind}")
     return dict(manifest)
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise InputError(f"{path}: cannot be made a folder ({reason}); choose another place") from None
 
 
 def _found(out: Path) -> dict[str, Any] | None:

@@ -49,12 +49,13 @@ def map_shards(
         progress: called with 1 for each outcome given out.
 
     Raises:
-        InputError: a worker died; or raised by `function`, which keeps its type as every exception does.
-        ValueError: `workers` is below 1, or `function` cannot be imported by another process.
+        InputError: `workers` is below 1; a worker died; or raised by `function`, which keeps its type as
+            every exception does.
+        ValueError: `function` cannot be imported by another process.
         MissingExtra: `engine` is "ray" and Ray is not installed.
     """
     if workers < 1:
-        raise ValueError(f"workers is {workers}; at least 1 is needed")
+        raise InputError(f"workers: {workers} is not positive; give 1 or more")
     if engine not in ("local", "ray"):
         raise ValueError(f"engine is {engine!r}; known are 'local' and 'ray'")
     if engine == "ray":

@@ -194,7 +194,7 @@ def _parse(line: bytes) -> dict[str, Any] | str:
     except UnicodeEncodeError:
         return "half of a surrogate pair, which is no text"
     except json.JSONDecodeError as error:
-        return f"no JSON: {error.msg} at column {error.colno}"
+        return f"no JSON: {error.msg.removesuffix(' at')} at column {error.colno}"
     except (ValueError, RecursionError) as error:
         return f"no usable JSON: {error}"
     if not isinstance(record, dict):

@@ -8,6 +8,7 @@ COMMANDS = {
     "refuse": Command("Refuse its input.", "toy_toolkit.commands.ends:refuse"),
     "interrupt": Command("Be interrupted.", "toy_toolkit.commands.ends:interrupt"),
     "crash": Command("Have a defect.", "toy_toolkit.commands.ends:crash"),
+    "write": Command("Write a file.", "toy_toolkit.commands.ends:write"),
     "extra": Command("Need an extra inside.", "toy_toolkit.commands.ends:extra"),
     "missing": Command("Need an extra at import.", "toy_toolkit.commands.missing:missing"),
     "misplaced": Command("Have a default in an instance.", "toy_toolkit.commands.ends:misplaced"),

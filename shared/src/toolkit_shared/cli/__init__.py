@@ -7,6 +7,7 @@ This module imports the standard library only, for it answers the root `--help` 
 a command's options is imported by `toolkit_shared.cli.parsing` and nowhere else.
 """
 
+import errno
 import importlib
 import json
 import logging
@@ -42,8 +43,9 @@ def run(prog: str, about: str, commands: Mapping[str, Command], argv: Sequence[s
     """Run one command of a toolkit; returns its exit code.
 
     0 is done, 1 a check that failed (what the command returns), 2 bad input or usage, 130 interrupted.
-    Errors are one line on stderr, `prog command: error: message`; a reader that closes the pipe early is no
-    error. `--config` (a file or a recipe's name, repeatable) and `--print-config` belong to every command.
+    Errors, those of the operating system included, are one line on stderr, `prog command: error: message`; a
+    reader that closes the pipe early is no error. `--config` (a file or a recipe's name, repeatable) and
+    `--print-config` belong to every command.
 
     Args:
         prog: name of the console script.
@@ -98,8 +100,9 @@ def _dispatch(prog: str, about: str, commands: Mapping[str, Command], argv: list
     if name == "--version":
         return _print_version(prog)
     if name not in commands:
-        near = nearest_name(name, commands)
-        kind = "option" if name.startswith("-") else "command"
+        is_option = name.startswith("-")
+        near = nearest_name(name, ["--help", "--version"] if is_option else commands)
+        kind = "option" if is_option else "command"
         hint = f"did you mean '{near}'?" if near else f"the commands are {', '.join(commands)}"
         return _fail(prog, f"unknown {kind} '{name}'; {hint}")
     target = commands[name].target
@@ -111,6 +114,24 @@ def _dispatch(prog: str, about: str, commands: Mapping[str, Command], argv: list
         return run_command(f"{prog} {name}", function, rest)
     except InputError as error:
         return _fail(f"{prog} {name}", str(error))
+    except OSError as error:
+        if error.errno is None or isinstance(error, BrokenPipeError):
+            raise
+        return _fail(f"{prog} {name}", _of_the_system(error))
+
+
+def _of_the_system(error: OSError) -> str:
+    """A refusal of the operating system in one line: which file, why, and what to do."""
+    reason = (error.strerror or str(error)).lower()
+    where = f"{os.fspath(error.filename)}: " if isinstance(error.filename, str | os.PathLike) else ""
+    cure = "check the path"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        cure = "make room, and give the same command again"
+    elif isinstance(error, PermissionError) or error.errno == errno.EROFS:
+        cure = "choose another place, or change its permissions"
+    elif error.errno in (errno.EMFILE, errno.ENFILE):
+        cure = "raise the limit of open files (ulimit -n)"
+    return f"{where}{reason}; {cure}"
 
 
 def _load(target: str) -> Callable[..., Any]:

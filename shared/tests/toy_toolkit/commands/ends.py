@@ -1,5 +1,6 @@
 """Commands that show one way of ending each."""
 
+import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +37,11 @@ def interrupt() -> None:
 def crash() -> None:
     """Have a defect."""
     raise ZeroDivisionError("a defect")
+
+
+def write(out: Path, *, fails: int) -> None:
+    """Write a file, with an error of the operating system."""
+    raise OSError(fails, os.strerror(fails), str(out))
 
 
 def extra() -> None:
