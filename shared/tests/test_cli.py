@@ -205,7 +205,7 @@ def test_a_reader_that_leaves_early_gets_no_traceback(argv: list[str]) -> None:
 OPTION_ERRORS = {
     "tran": "toy-toolkit: error: unknown command 'tran'; did you mean 'train'?",
     "--versio": "toy-toolkit: error: unknown option '--versio'; did you mean '--version'?",
-    "--steps": "toy-toolkit: error: unknown option '--steps'; the commands are train, check, refuse, "
+    "--lr": "toy-toolkit: error: unknown option '--lr'; the commands are train, check, refuse, "
     "interrupt, crash, write, extra, missing, misplaced, lines, wait",
     "refuse": "toy-toolkit refuse: error: a.json: field 'caption' is missing; add it",
     "extra": "toy-toolkit extra: error: no_such_module_anywhere is not installed; it comes with the extra "
