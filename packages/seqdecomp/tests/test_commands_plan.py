@@ -144,7 +144,7 @@ def test_context_is_that_of_the_rows_that_the_plan_serves(seqdecomp: Run) -> Non
         ("plan s --seed -1", "seed: -1 is negative; give 0 or more"),
         ("plan s --cycles 0", "cycles: 0 is not positive; give 1 or more"),
         ("plan s --arm best", "arm: 'best' is not known; give one of dd,"),
-        ("plan s --batch-tokens 128 --budget-hours 1", "--budget-hours: needs --step-times, a JSON table"),
+        ("plan s --batch-tokens 128 --budget-hours 1", "--budget-hours: needs --step-times; give a run,"),
         ("plan nowhere", "nowhere: no store here (manifest.json is missing)"),
         ("plan s --batch-tokens 128 --leftovers drop --tokens 64", "plan: 64 tokens give no step of 128;"),
         ("plan s --lengths.max 48", "max_length: 48 is not a power of two; nearest: 32"),

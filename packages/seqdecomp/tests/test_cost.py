@@ -65,6 +65,14 @@ def test_a_measured_table_is_read_from_json(tmp_path: Path) -> None:
     assert table.seconds_per_token(512) == pytest.approx(0.004)
 
 
+def test_a_table_that_was_written_is_read_back_from_its_folder(tmp_path: Path) -> None:
+    table = StepTimes(name="1 x cpu", batch_tokens=256, seconds={32: 0.0123, 8: 0.25})
+
+    table.write(tmp_path / "step_times.json")
+
+    assert StepTimes.read(tmp_path) == table
+
+
 @pytest.mark.parametrize(
     ("text", "line"),
     [
@@ -81,9 +89,11 @@ def test_a_wrong_table_is_refused_in_one_line(tmp_path: Path, text: str, line: s
         StepTimes.read(path)
 
 
-def test_a_missing_table_names_the_shipped_ones() -> None:
+def test_a_missing_table_names_the_shipped_ones(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"there is no file 'nowhere'; .* paper-1b-h100"):
         StepTimes.read("nowhere")
+    with pytest.raises(InputError, match=r"there is no file '.*step_times.json'; .* seqdecomp train run"):
+        StepTimes.read(tmp_path)
 
 
 def stocks() -> list[Stock]:

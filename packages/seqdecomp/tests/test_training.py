@@ -333,6 +333,9 @@ def test_the_command_trains_and_reports(tmp_path, capsys):
     assert report["steps"] == len(list(read_metrics(tmp_path / "run")))
     assert 5120 - 256 < report["tokens"] <= 5120
     assert report["loss"] < 5.5  # log(257) is 5.55
+    # The step times that it measured are a table for plans.
+    assert call("plan", str(store), "--batch-tokens=256", f"--step-times={tmp_path / 'run'}", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["hours"] > 0
     assert OpenLM.from_pretrained(tmp_path / "run").config["vocab_size"] == 320  # 257 in whole 64s
 
 

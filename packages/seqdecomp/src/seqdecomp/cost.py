@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from toolkit_shared.artifacts import read_json
+from toolkit_shared.artifacts import read_json, write_json
 from toolkit_shared.errors import InputError
 
 from seqdecomp.mixture import Stock
 from seqdecomp.settings import MODEL_PRESETS
 
 SECONDS_PER_HOUR = 3600.0
+# Where a training run leaves the step times that it measured.
+STEP_TIMES_FILE = "step_times.json"
 # The sizes of the paper's models, for which reports give the cost law.
 PAPER_MODELS = {name: sizes for name, sizes in MODEL_PRESETS.items() if name != "tiny"}
 
@@ -67,7 +69,7 @@ class StepTimes:
 
     @classmethod
     def read(cls, source: str | Path) -> Self:
-        """The table of a name that is shipped, or of a JSON file.
+        """The table of a name that is shipped, of a JSON file, or of a run's folder.
 
         The file holds {"name": TEXT, "batch_tokens": N, "milliseconds": {"256": T, ...}}.
 
@@ -77,12 +79,13 @@ class StepTimes:
         if str(source) in STEP_TIMES:
             table = STEP_TIMES[str(source)]
             return cls(name=table.name, batch_tokens=table.batch_tokens, seconds=table.seconds)
-        if not Path(source).exists():
+        path = Path(source) / STEP_TIMES_FILE if Path(source).is_dir() else Path(source)
+        if not path.exists():
             raise InputError(
-                f"--step-times: there is no file '{source}'; give one, or a shipped table: "
-                f"{', '.join(STEP_TIMES)}"
+                f"--step-times: there is no file '{path}'; give one, the folder of a seqdecomp train run, or "
+                f"a shipped table: {', '.join(STEP_TIMES)}"
             )
-        document: Any = read_json(Path(source))
+        document: Any = read_json(path)
         try:
             seconds = {int(length): float(value) / 1000 for length, value in document["milliseconds"].items()}
             batch_tokens = int(document["batch_tokens"])
@@ -94,6 +97,11 @@ class StepTimes:
         if not seconds or min(seconds) < 1 or min(seconds.values()) <= 0 or batch_tokens < 1:
             raise InputError(f"{source}: lengths, times and batch_tokens must all be positive; correct them")
         return cls(name=str(document.get("name", source)), batch_tokens=batch_tokens, seconds=seconds)
+
+    def write(self, path: str | Path) -> None:
+        """Write the JSON file that `read` takes; times to a tenth of a microsecond."""
+        milliseconds = {str(n): round(self.seconds[n] * 1000, 4) for n in sorted(self.seconds)}
+        write_json(path, {"name": self.name, "batch_tokens": self.batch_tokens, "milliseconds": milliseconds})
 
     def seconds_per_token(self, length: int) -> float:
         """Seconds for one token in sequences of `length`.

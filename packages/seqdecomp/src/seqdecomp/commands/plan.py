@@ -43,7 +43,7 @@ def plan(
         lengths: Shortest and longest length, where they are not the store's.
         devices: Devices that are to share each step.
         accumulate: Micro-batches of each device in a step.
-        step_times: JSON table of measured step times, or paper-1b-h100.
+        step_times: Measured step times: the folder of a seqdecomp train run, a JSON table, or paper-1b-h100.
         budget_hours: Choose the mixture of the longest mean context that fits these hours.
         floor_fraction: With a budget, part of its natural share that every length keeps.
         seed: Of the order of rows and the curriculum.
@@ -113,7 +113,7 @@ def _best_mixture(
     from seqdecomp.schedule import stocks_of
 
     if times is None:
-        raise InputError("--budget-hours: needs --step-times, a JSON table or paper-1b-h100")
+        raise InputError("--budget-hours: needs --step-times; give a run, a JSON table or paper-1b-h100")
     if hours <= 0:
         raise InputError(f"--budget-hours {hours:g}: is not positive; give hours above 0")
     if not 0 <= floor <= 1:

@@ -35,7 +35,7 @@ def stats(
         lengths: In place of inputs, a .npy file with the length of every document in tokens.
         tokenizer: "bytes", a tokenizer.json, a folder that holds one, or a name on the Hugging Face hub.
         arm: Baseline to show beside decomposition; may be repeated.
-        step_times: JSON table of measured step times, or paper-1b-h100.
+        step_times: Measured step times: the folder of a seqdecomp train run, a JSON table, or paper-1b-h100.
         workers: Processes that tokenise.
         engine: Where the processes run.
         strict: Stop at the first corrupt record instead of counting and skipping it.

@@ -4,11 +4,13 @@ from seqdecomp.training.datamodule import PlanDataModule
 from seqdecomp.training.fit import TrainingReport, build_model, fit, model_arguments, plan_run
 from seqdecomp.training.metrics import MetricsLog, read_metrics
 from seqdecomp.training.module import NextTokenTraining
+from seqdecomp.training.step_times import StepTimesLog
 
 __all__ = [
     "MetricsLog",
     "NextTokenTraining",
     "PlanDataModule",
+    "StepTimesLog",
     "TrainingReport",
     "build_model",
     "fit",

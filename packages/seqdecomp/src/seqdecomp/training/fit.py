@@ -40,6 +40,7 @@ from seqdecomp.settings import ExecutionSettings, ModelSettings, OptimizationSet
 from seqdecomp.training.datamodule import PlanDataModule
 from seqdecomp.training.metrics import FILE, MetricsLog, read_metrics
 from seqdecomp.training.module import NextTokenTraining
+from seqdecomp.training.step_times import StepTimesLog
 
 KIND = "seqdecomp-run"
 CHECKPOINTS = "checkpoints"
@@ -126,9 +127,9 @@ def fit(
     """Train `model` on every step of `plan`, in the folder `out`.
 
     The folder holds the weights (`model.safetensors`, `config.json`), the store's tokenizer, `metrics.jsonl`,
-    the newest checkpoint and, when all is done, `manifest.json`. A run that was cut off goes on from its
-    checkpoint, with any number of devices; on one CPU its weights are bit-identical to those of a run that
-    was not.
+    `step_times.json`, the newest checkpoint and, when all is done, `manifest.json`. A run that was cut off
+    goes on from its checkpoint, with any number of devices; on one CPU its weights are bit-identical to those
+    of a run that was not.
 
     Args:
         model: With its initial weights; trained in place.
@@ -285,6 +286,7 @@ def _callbacks(
     out: Path, plan: Plan, execution: ExecutionSettings, progress: Callable[[int], None] | None
 ) -> list[Callback]:
     callbacks: list[Callback] = [
+        StepTimesLog(out, batch_tokens=plan.batch_tokens),
         MetricsLog(out, every_steps=execution.log_steps),
         Throughput(tokens_per_step=plan.batch_tokens, every_steps=max(50, execution.log_steps)),
         StepCheckpoint(out / CHECKPOINTS, every_steps=execution.checkpoint_steps),
