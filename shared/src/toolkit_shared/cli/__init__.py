@@ -100,9 +100,12 @@ def _dispatch(prog: str, about: str, commands: Mapping[str, Command], argv: list
     if name == "--version":
         return _print_version(prog)
     if name not in commands:
-        is_option = name.startswith("-")
-        near = nearest_name(name, ["--help", "--version"] if is_option else commands)
-        kind = "option" if is_option else "command"
+        kind = "option" if name.startswith("-") else "command"
+        if kind == "option":
+            near = nearest_name(name.lstrip("-"), ["help", "version"])
+            near = f"--{near}" if near else None
+        else:
+            near = nearest_name(name, commands)
         hint = f"did you mean '{near}'?" if near else f"the commands are {', '.join(commands)}"
         return _fail(prog, f"unknown {kind} '{name}'; {hint}")
     target = commands[name].target
