@@ -44,4 +44,7 @@ def test_it_fails_with_the_checks_the_tests_or_none(
     )
 
     assert done.returncode == code
-    assert done.stdout.splitlines()[-1] == (closing or "pytest did not run")
+    assert done.stdout.splitlines()[-2:] == [
+        f"make lint {'FAILED' if lint else 'passed'}",
+        closing or "pytest did not run",
+    ]

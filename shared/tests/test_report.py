@@ -72,12 +72,12 @@ before the run.
 
 | Toolkit | Question | Found | Expected | Verdict | Date |
 | --- | --- | --- | --- | --- | --- |
-| toy | [early-loss](#early-loss) | ours / peer\\|1: 3 (2 to 5 over 3 repeats) \
+| toy | [early-loss](#toy-early-loss) | ours / peer\\|1: 3 (2 to 5 over 3 repeats) \
 | ratio &lt; 4 | holds | 2026-01-01 |
 
 ## toy
 
-### early-loss
+### toy: early-loss
 
 | Arm | Metric | Median | Lowest | Highest | Values |
 | --- | --- | --- | --- | --- | --- |
@@ -195,6 +195,16 @@ def test_every_link_and_picture_of_the_report_is_there_and_old_pictures_are_not(
     assert len(links) == 3
     assert all((tmp_path / link).is_file() for link in links)
     assert [path.name for path in (tmp_path / "figures").iterdir()] == ["toy-early-loss.svg"]
+
+
+def test_one_question_of_two_toolkits_has_two_places_in_the_report() -> None:
+    text = render_report({"a.json": RESULT, "b.json": replace(RESULT, toolkit="toy-2")})
+
+    links = re.findall(r"\]\(#([^)]+)\)", text)
+    headings = re.findall(r"^### (.+)$", text, re.M)
+    assert links == ["toy-early-loss", "toy-2-early-loss"]
+    # as Markdown renderers make them: lower case, without punctuation, dashes for spaces
+    assert [heading.replace(":", "").replace(" ", "-") for heading in headings] == links
 
 
 def test_the_command_names_what_is_wrong_in_one_line(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ def main(arguments: list[str]) -> int:
         print("usage: python -m toolkit_shared.report RESULTS REPORT.md", file=sys.stderr)
         return 2
     try:
-        write_report(*arguments)
+        print(f"wrote {write_report(*arguments)}")
     except InputError as error:
         print(f"report: error: {error}", file=sys.stderr)
         return 2

@@ -96,7 +96,8 @@ def _questions(results: Mapping[str, Result]) -> list[list[tuple[str, Result]]]:
 
 
 def _summary_row(result: Result) -> list[str]:
-    link = f"[{result.question}](#{result.question})"
+    # the heading's anchor; two toolkits may ask a question of the same name
+    link = f"[{result.question}](#{result.toolkit}-{result.question})"
     return [
         result.toolkit,
         link,
@@ -109,7 +110,7 @@ def _summary_row(result: Result) -> list[str]:
 
 def _question_lines(runs: Sequence[tuple[str, Result]], folder: str) -> list[str]:
     name, result = runs[-1]
-    lines = [f"### {result.question}\n"]
+    lines = [f"### {result.toolkit}: {result.question}\n"]
     header = ["Arm", "Metric", "Median", "Lowest", "Highest", "Values"]
     lines += [_table(header, [_arm_row(arm) for arm in result.arms]), ""]
     lines.append(f"- Found: {_found(result)}")
