@@ -178,9 +178,11 @@ def test_a_run_repeats_to_the_last_bit_but_for_its_seconds(corpus: TokenizedCorp
     assert first["validation"] == again["validation"]
 
 
-def test_spikes_are_steps_half_a_nat_above_the_lowest_before() -> None:
-    assert count_spikes([5.0, 4.0, 4.4, 4.6, 3.0, 3.6, 3.4]) == 2
-    assert count_spikes([5.0, 4.0, 3.0]) == 0
+def test_spikes_are_steps_half_a_nat_above_the_lowest_of_their_length_before() -> None:
+    assert count_spikes([5.0, 4.0, 4.4, 4.6, 3.0, 3.6, 3.4], [8] * 7) == 2
+    assert count_spikes([5.0, 4.0, 3.0], [8] * 3) == 0
+    # the same losses, where the short steps are merely harder than the long ones
+    assert count_spikes([3.0, 4.0, 2.9, 3.9, 2.8, 4.5], [64, 8, 64, 8, 64, 8]) == 1
 
 
 def test_a_corpus_survives_its_file(corpus: TokenizedCorpus, tmp_path: Path) -> None:

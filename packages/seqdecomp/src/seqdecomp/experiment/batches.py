@@ -45,9 +45,13 @@ class StepBatches:
         """The whole batch of a step."""
         return self._dataset[step]
 
+    def lengths(self) -> list[int]:
+        """The length of the rows of every step."""
+        return [self._plan.length_of_step(step) for step in range(self._steps)]
+
     def longest_and_shortest(self) -> tuple[int, int]:
         """A step with the longest rows and one with the shortest."""
-        lengths = [self._plan.length_of_step(step) for step in range(self._steps)]
+        lengths = self.lengths()
         return lengths.index(max(lengths)), lengths.index(min(lengths))
 
     def coverage(self) -> dict[str, int]:

@@ -137,7 +137,7 @@ QUESTIONS: tuple[Question, ...] = (
 STABILITY_QUESTIONS: tuple[Question, ...] = (
     Question(
         name="stability-spikes",
-        metric="steps with the training loss 0.5 above its running minimum",
+        metric="steps with the training loss 0.5 above the lowest before at that length",
         unit="steps",
         value=spikes,
         first="dd-grow-p100",
