@@ -1,6 +1,8 @@
 """Reading a store: documents by global position, and rows of tokens out of one file or many."""
 
+import json
 import pickle
+import re
 from pathlib import Path
 
 import numpy as np
@@ -210,6 +212,77 @@ def test_a_folder_without_a_store_is_refused(tmp_path):
     (tmp_path / "manifest.json").write_text('{"kind": "other"}')
     with pytest.raises(InputError, match="field 'kind' is not 'seqdecomp-store'"):
         Store.open(tmp_path)
+
+
+def damaged_store(folder: Path) -> Path:
+    (folder / "a.jsonl").write_text('{"text": "abcdefg"}\n' * 9)
+    settings = DecompositionSettings(min_length=2, max_length=8)
+    build_store([folder / "a.jsonl"], folder / "s", tokenizer="bytes", settings=settings)
+    return folder / "s"
+
+
+def read_all(store: Path) -> None:
+    opened = Store.open(store)
+    assert [len(opened.bucket(length).starts) for length in opened.lengths] == [0, 0, 9]
+    assert len(opened.document_starts) == 9
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (lambda m: m.clear(), "field 'kind' is not 'seqdecomp-store'; name a folder made by seqdecomp build"),
+        (
+            lambda m: m.update(schema=2),
+            "field 'schema' is 2, and this seqdecomp reads 1; build the store again, or install the version "
+            "that built it",
+        ),
+        (lambda m: m.pop("files"), "field 'files' is missing or of another kind; build the store again"),
+        (
+            lambda m: m["files"][0].update(tokens="many"),
+            "field 'files[0].tokens' is missing or of another kind; build the store again",
+        ),
+        (
+            lambda m: m["buckets"].update({"8": []}),
+            "field 'buckets.8.path' is missing or of another kind; build the store again",
+        ),
+        (
+            lambda m: m["settings"].update(min_length=3),
+            "was changed after the build; restore it, or build again",
+        ),
+    ],
+)
+def test_a_changed_manifest_is_refused_with_the_field(tmp_path, change, line):
+    store = damaged_store(tmp_path)
+    read_all(store)
+    manifest = json.loads((store / "manifest.json").read_text())
+    change(manifest)
+    (store / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match=f"^{re.escape(f'{store}/manifest.json: {line}')}$"):
+        read_all(store)
+
+
+@pytest.mark.parametrize("name", ["buckets/8.npy", "documents/00000.npy"])
+@pytest.mark.parametrize(
+    ("damage", "line"),
+    [
+        (lambda path: path.unlink(), "this file of the store is missing; put it back or build"),
+        (lambda path: path.write_bytes(b""), "damaged (no data left in file); restore"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-8]), "damaged (mmap length is greater than"),
+        (
+            lambda path: np.save(path, np.zeros(3, np.int64)),
+            "whole numbers that the manifest tells)",
+        ),
+        (lambda path: np.save(path, np.full(10, 0.5)), "whole numbers that the manifest tells)"),
+        (lambda path: np.save(path, [{}] * 9, allow_pickle=True), "damaged (array can't be memory-mapped"),
+        (lambda path: np.save(path, np.load(path) + 10**9), "damaged (leaves the 72 tokens of"),
+        (lambda path: np.save(path, np.load(path) - 1), "damaged (leaves the 72 tokens of"),
+    ],
+)
+def test_a_damaged_index_is_refused_with_its_file(tmp_path, name, damage, line):
+    store = damaged_store(tmp_path)
+    damage(store / name)
+    with pytest.raises(InputError, match=f"^{re.escape(f'{store}/{name}: ')}.*{re.escape(line)}"):
+        read_all(store)
 
 
 def test_a_referenced_file_that_is_gone_or_changed_is_named(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from seqdecomp.build import build_store
 from seqdecomp.cli import main
 from seqdecomp.data.fingerprints import hash_file
-from seqdecomp.indexing import store_fingerprint
+from seqdecomp.data.store_manifest import store_fingerprint
 from seqdecomp.settings import DecompositionSettings, ReadSettings
 from seqdecomp.verify import verify_store
 from toolkit_shared.errors import InputError
@@ -96,7 +96,7 @@ def test_a_token_in_two_sequences_is_found(store):
 
 
 def test_a_sequence_across_documents_is_found(store):
-    change(store / "buckets/16.npy", lambda starts: np.concatenate([[0], starts]))
+    change(store / "buckets/16.npy", lambda starts: np.concatenate([[0], starts[1:]]))
     reseal(store)
     problems = verify_store(store).problems
     assert "buckets/16.npy: sequence 0 at token 0 leaves its document (1 such sequences)" in problems
@@ -109,14 +109,27 @@ def test_starts_out_of_order_are_found(store):
 
 
 def test_a_lost_sequence_is_found_by_its_counts(store):
+    recorded = json.loads((store / "manifest.json").read_text())["buckets"]["16"]["sequences"]
     change(store / "buckets/16.npy", lambda starts: starts[1:])
     reseal(store)
-    problems = verify_store(store).problems
-    manifest = json.loads((store / "manifest.json").read_text())
-    recorded = manifest["buckets"]["16"]["sequences"]
-    assert f"manifest.json: buckets.16.sequences is {recorded}, but {recorded - 1} are there" in problems
-    dropped = manifest["counts"]["dropped_tokens"]
-    assert f"manifest.json: counts.dropped_tokens is {dropped}, but {dropped + 16} are there" in problems
+    assert verify_store(store).problems == (
+        f"{store}/buckets/16.npy: damaged (is not the row of {recorded} whole numbers that the manifest "
+        "tells); restore it or build the store again",
+    )
+
+
+def test_counts_that_are_not_those_of_the_arrays_are_found(store):
+    path = store / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["counts"]["dropped_tokens"] += 1
+    manifest["buckets"]["16"]["tokens"] -= 1
+    path.write_text(json.dumps(manifest))
+    reseal(store)
+    dropped, tokens = manifest["counts"]["dropped_tokens"], manifest["buckets"]["16"]["tokens"]
+    assert verify_store(store).problems == (
+        f"manifest.json: counts.dropped_tokens is {dropped}, but {dropped - 1} are there",
+        f"manifest.json: buckets.16.tokens is {tokens}, but {tokens + 1} are there",
+    )
 
 
 def test_sequences_that_the_settings_would_not_cut_are_found(store):
@@ -134,7 +147,10 @@ def test_sequences_that_the_settings_would_not_cut_are_found(store):
 def test_boundaries_that_do_not_fit_are_found(store):
     change(store / "documents/00000.npy", lambda boundaries: boundaries + 1)
     reseal(store)
-    assert "documents/00000.npy: boundaries leave the 459 tokens of the file" in verify_store(store).problems
+    assert verify_store(store).problems == (
+        f"{store}/documents/00000.npy: damaged (leaves the 459 tokens of its file); "
+        "restore it or build the store again",
+    )
 
 
 def test_ids_outside_the_vocabulary_are_found(tmp_path):
@@ -158,7 +174,7 @@ def test_the_command_exits_with_1_on_problems_and_0_without(store, capsys, monke
     assert json.loads(capsys.readouterr().out)["problems"] == ["buckets/8.npy: missing"]
     monkeypatch.setattr(sys, "argv", ["seqdecomp", "verify", str(store)])
     assert main() == 1
-    assert capsys.readouterr().out == f"{store}: 1 problems\n  buckets/8.npy: missing\n"
+    assert capsys.readouterr().out == f"{store}: 1 problem\n  buckets/8.npy: missing\n"
 
 
 def test_a_folder_without_a_store_is_bad_input(tmp_path, capsys, monkeypatch):

@@ -16,7 +16,8 @@ from seqdecomp.data.encoding import describe_tokenizer, require_documents, requi
 from seqdecomp.data.fingerprints import sample_file
 from seqdecomp.data.formats.detect import Inputs, find_inputs, is_store
 from seqdecomp.data.formats.open import plan_units, store_dtype
-from seqdecomp.data.store import STORE_KIND, Store
+from seqdecomp.data.store import Store
+from seqdecomp.data.store_manifest import STORE_KIND
 from seqdecomp.data.tokenizer import Tokenizer, load_tokenizer
 from seqdecomp.data.unit_writer import UnitTask, write_unit
 from seqdecomp.indexing import BuildReport, finish_store, remove_leftovers

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from toolkit_shared.artifacts import atomic_path, fingerprint, finish_folder
+from toolkit_shared.artifacts import atomic_path, finish_folder
 
 from seqdecomp.data.buckets import Bucket
 from seqdecomp.data.encoding import MAX_EXAMPLES
 from seqdecomp.data.fingerprints import hash_file
-from seqdecomp.data.store import STORE_KIND, Store
+from seqdecomp.data.store import Store
+from seqdecomp.data.store_manifest import STORE_KIND, STORE_SCHEMA, store_fingerprint
 from seqdecomp.decomposition import decompose
 from seqdecomp.settings import DecompositionSettings
 
@@ -107,7 +108,7 @@ def finish_store(
     kept = sum(entry["tokens"] for entry in entries.values())
     examples = [example for marker in markers for example in marker["examples"]]
     manifest: dict[str, Any] = {
-        "schema": 1,
+        "schema": STORE_SCHEMA,
         "kind": STORE_KIND,
         "toolkit_version": _version(),
         "config": dict(config),
@@ -158,14 +159,6 @@ def bucket_spans(length: int, bucket: Bucket, settings: DecompositionSettings) -
     if bucket.spans is not None:
         return np.asarray(bucket.spans, dtype=np.int64)
     return np.full(len(bucket.starts), length + (settings.target == "plus1"), dtype=np.int64)
-
-
-def store_fingerprint(manifest: Mapping[str, Any]) -> str:
-    """A name for a store's contents, free of where its token files lie."""
-    places = ("path", "relative_path", "referenced", "documents_path")
-    files = [{k: v for k, v in entry.items() if k not in places} for entry in manifest["files"]]
-    contents = {name: manifest[name] for name in ("settings", "sources", "buckets", "counts")}
-    return str(fingerprint(contents | {"files": files, "eos_id": manifest["tokenizer"]["eos_id"]}))
 
 
 def remove_leftovers(out: Path) -> None:

@@ -1,6 +1,5 @@
 """A store: token files, document boundaries and buckets, read in place through memory maps."""
 
-import json
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,9 +13,9 @@ from toolkit_shared.errors import InputError
 
 from seqdecomp.data.buckets import Bucket
 from seqdecomp.data.gather import gather_rows, gather_rows_of_files
+from seqdecomp.data.store_manifest import locate, read_store_manifest, store_fingerprint
 from seqdecomp.settings import DecompositionSettings
 
-STORE_KIND = "seqdecomp-store"
 # An open map holds a file descriptor, and many systems allow a process 1,024.
 MAX_OPEN_FILES = 512
 
@@ -26,7 +25,8 @@ class TokenFile:
     """One flat array of token ids on disk (or in memory), with the boundaries of its documents.
 
     `boundaries` are token offsets inside the file, int64 [documents + 1], ascending; document d is
-    `boundaries[d] : boundaries[d + 1]`. `path` is None for an array held in memory.
+    `boundaries[d] : boundaries[d + 1]`. `path` is None for an array held in memory; `documents` is None where
+    the number of boundaries need not be checked.
     """
 
     path: Path | None
@@ -34,17 +34,24 @@ class TokenFile:
     offset_bytes: int
     tokens: int
     source: int
+    documents: int | None = None
     boundaries_path: Path | None = None
     tokens_in_memory: npt.NDArray[np.integer] | None = None
     boundaries_in_memory: npt.NDArray[np.int64] | None = None
 
     @property
     def boundaries(self) -> npt.NDArray[np.int64]:
-        """Token offsets at which the documents begin and end, int64 [documents + 1]."""
+        """Token offsets at which the documents begin and end, int64 [documents + 1].
+
+        Raises:
+            InputError: their file is missing or damaged.
+        """
         if self.boundaries_in_memory is not None:
             return self.boundaries_in_memory
         assert self.boundaries_path is not None
-        loaded: npt.NDArray[np.int64] = np.load(self.boundaries_path, mmap_mode="r", allow_pickle=False)
+        loaded = _load_index(self.boundaries_path, None if self.documents is None else self.documents + 1)
+        if len(loaded) and (loaded[0] < 0 or loaded[-1] > self.tokens):
+            raise _damaged(self.boundaries_path, f"leaves the {self.tokens} tokens of its file")
         return loaded
 
     def open_tokens(self) -> npt.NDArray[np.integer]:
@@ -98,10 +105,15 @@ class Store:
         """The store in the folder `path`.
 
         Raises:
-            InputError: the folder holds no finished store, or a token file that it names is missing.
+            InputError: the folder holds no finished store, its manifest was changed, or a token file that it
+                names is missing.
         """
         folder = Path(path)
         manifest = read_store_manifest(folder)
+        if store_fingerprint(manifest) != manifest["fingerprint"]:
+            raise InputError(
+                f"{folder / 'manifest.json'}: was changed after the build; restore it, or build again"
+            )
         files = [
             TokenFile(
                 path=locate(folder, entry),
@@ -109,6 +121,7 @@ class Store:
                 offset_bytes=entry["offset_bytes"],
                 tokens=entry["tokens"],
                 source=entry["source"],
+                documents=entry["documents"],
                 boundaries_path=folder / entry["documents_path"],
             )
             for entry in manifest["files"]
@@ -194,7 +207,7 @@ class Store:
         """The sequences of `length`: global starts, ascending, and spans where they differ.
 
         Raises:
-            InputError: the store has no such bucket.
+            InputError: the store has no such bucket, or its file is missing or damaged.
         """
         if length not in self.lengths:
             raise InputError(
@@ -204,11 +217,17 @@ class Store:
         if self._buckets is not None:
             return self._buckets[length]
         assert self.path is not None
-        starts = np.asarray(np.load(self.path / f"buckets/{length}.npy", mmap_mode="r", allow_pickle=False))
-        spans_path = self.path / f"buckets/{length}.spans.npy"
-        if not spans_path.exists():
-            return Bucket(starts, None)
-        return Bucket(starts, np.asarray(np.load(spans_path, mmap_mode="r", allow_pickle=False)))
+        path = self.path / f"buckets/{length}.npy"
+        entry = self.manifest["buckets"][str(length)]
+        starts = np.asarray(_load_index(path, entry["sequences"]))
+        spans = None
+        if "spans_path" in entry:
+            spans = np.asarray(_load_index(self.path / entry["spans_path"], entry["sequences"]))
+        if len(starts):
+            last = length + (self.settings.target == "plus1") if spans is None else int(spans[-1])
+            if starts[0] < 0 or starts[-1] + last > self.tokens_total:
+                raise _damaged(path, f"leaves the {self.tokens_total} tokens of the store")
+        return Bucket(starts, spans)
 
     def tokens_of_file(self, index: int) -> npt.NDArray[np.integer]:
         """The token array of file `index`, read-only; the files used last stay open."""
@@ -303,45 +322,24 @@ class Store:
         return out
 
 
-def read_store_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of the finished store in `folder`.
+def _load_index(path: Path, entries: int | None) -> npt.NDArray[Any]:
+    """A file of whole numbers through a memory map; `entries` is how many the manifest tells, where it does.
 
     Raises:
-        InputError: there is none, it is not finished, or it is not a store's.
+        InputError: the file is missing or damaged.
     """
-    path = folder / "manifest.json"
-    if not path.exists():
-        if (folder / "job.json").exists():
-            raise InputError(f"{folder}: the build of this store is not finished; run the same build again")
-        raise InputError(f"{folder}: no store here (manifest.json is missing); make one with seqdecomp build")
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        raise InputError(f"{path}: not JSON; build the store again") from None
-    if not isinstance(manifest, dict) or manifest.get("kind") != STORE_KIND:
-        raise InputError(f"{path}: field 'kind' is not '{STORE_KIND}'; name a folder made by seqdecomp build")
-    return manifest
+        loaded: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise InputError(
+            f"{path}: this file of the store is missing; put it back or build the store again"
+        ) from None
+    except (ValueError, EOFError) as error:
+        raise _damaged(path, " ".join(str(error).split()).lower()) from None
+    if loaded.ndim != 1 or loaded.dtype.kind != "i" or entries not in (None, len(loaded)):
+        raise _damaged(path, f"is not the row of {entries} whole numbers that the manifest tells")
+    return loaded
 
 
-def locate(folder: Path, entry: Mapping[str, Any]) -> Path:
-    """The path of a token file of the store in `folder`, as its manifest entry gives it.
-
-    A file outside the store is looked for at its recorded absolute place, then at its recorded place
-    relative to the store, so that a store may move together with the data that it refers to.
-
-    Raises:
-        InputError: the file is at none of them, or has another size than when it was indexed.
-    """
-    candidates = [Path(entry["path"])] if entry["referenced"] else [folder / entry["path"]]
-    if entry["referenced"] and entry.get("relative_path"):
-        candidates.append(folder / entry["relative_path"])
-    for candidate in candidates:
-        if candidate.exists():
-            size = candidate.stat().st_size
-            if size != entry["bytes"]:
-                raise InputError(
-                    f"{candidate}: has {size} bytes, but {entry['bytes']} when the store was built; "
-                    "restore the file or build the store again"
-                )
-            return candidate
-    raise InputError(f"{candidates[0]}: this token file of the store {folder} is missing; put it back")
+def _damaged(path: Path, reason: str) -> InputError:
+    return InputError(f"{path}: damaged ({reason}); restore it or build the store again")

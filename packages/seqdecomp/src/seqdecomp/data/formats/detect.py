@@ -11,7 +11,7 @@ from typing import NamedTuple, cast
 from toolkit_shared.errors import InputError
 
 from seqdecomp.data.formats.units import Format, Input
-from seqdecomp.data.store import STORE_KIND
+from seqdecomp.data.store_manifest import STORE_KIND
 
 SUFFIXES: dict[str, Format] = {
     ".jsonl": "jsonl",
