@@ -14,7 +14,7 @@ from lightning.pytorch import Trainer
 from seqdecomp.data.loading import PlanLoader, PlanSampler, StepDataset, collate_for_trainer
 from seqdecomp.data.store import Store
 from seqdecomp.decomposition import decompose
-from seqdecomp.model import OpenLM
+from seqdecomp.model import OpenLM, to_open_lm_state_dict
 from seqdecomp.objectives import next_token_loss, weighted_loss
 from seqdecomp.plan import Plan
 from seqdecomp.rows import Group, Rows
@@ -364,6 +364,39 @@ def test_a_changed_command_is_refused_in_one_line_unless_it_asks_for_a_new_plan(
     assert max(row["length"] for row in rows[20:]) == 64
     assert call(*changed, "--replan", "--json") == 0
     assert json.loads(capsys.readouterr().out)["status"] == "complete"
+
+
+def test_a_run_may_start_from_the_weights_of_another(tmp_path, capsys):
+    store = build_store(tmp_path)
+    assert call(*train_command(store, tmp_path / "first")) == 0
+    more = train_command(store, tmp_path / "second", seed=1, weights=tmp_path / "first")
+    assert call(*more) == 0
+    assert losses_of(tmp_path / "second")[0] < losses_of(tmp_path / "first")[0] - 0.2
+    capsys.readouterr()
+
+    assert call(*train_command(store, tmp_path / "second", seed=1)) == 2
+    assert "initial_weights" in capsys.readouterr().err
+    wider = {"weights": tmp_path / "first", "architecture.width": 64}
+    assert call(*train_command(store, tmp_path / "third", **wider)) == 2
+    assert capsys.readouterr().err == (
+        f"seqdecomp train: error: {tmp_path / 'first'}: width is 32 there and 64 here; "
+        "make the model's settings those of its weights\n"
+    )
+
+
+def test_a_checkpoint_of_another_rotary_base_is_refused_in_one_line(tmp_path, capsys):
+    # Trap 13: nothing but the saved frequencies tells the base of an open_lm checkpoint.
+    store, path = build_store(tmp_path), tmp_path / "open_lm.pt"
+    sizes = {**SIZES, "vocab_size": 320}
+    torch.save({"state_dict": to_open_lm_state_dict(OpenLM(**sizes, rope_base=10_000))}, path)
+    command = train_command(store, tmp_path / "run", weights=path)
+
+    assert call(*command) == 2
+    assert capsys.readouterr().err == (
+        f"seqdecomp train: error: {path}: layers.0.attention.pos_embed.inv_freq: the rotary base is 10000 "
+        "but the model's rope_base is 100000; set rope_base to 10000\n"
+    )
+    assert call(*command, "--architecture.rope-base=10000") == 0
 
 
 def test_wrong_devices_and_ranks_are_refused_in_one_line(tmp_path, capsys):

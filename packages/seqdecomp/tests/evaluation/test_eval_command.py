@@ -8,7 +8,7 @@ import pytest
 import torch
 from seqdecomp.build import build_store
 from seqdecomp.cli import ABOUT, COMMANDS
-from seqdecomp.model import OpenLM
+from seqdecomp.model import OpenLM, to_open_lm_state_dict
 from seqdecomp.settings import DecompositionSettings, ReadSettings
 from toolkit_shared.cli import run
 
@@ -226,3 +226,13 @@ def test_a_folder_without_a_model_and_a_vocabulary_too_small_are_one_line(
         "seqdecomp eval: error: model: knows 200 token ids, but tokenizer bytes has 257; "
         "give the tokenizer that the model was trained with\n"
     )
+
+
+def test_an_open_lm_checkpoint_is_evaluated_as_the_model_that_it_holds(model, store, tmp_path, capsys):
+    torch.save({"state_dict": to_open_lm_state_dict(OpenLM.from_pretrained(model))}, tmp_path / "open_lm.pt")
+    losses = []
+    for name in (model, tmp_path / "open_lm.pt"):
+        assert seqdecomp("eval", name, "--store", store, "--max-length", 256, "--json") == 0
+        (found,) = json.loads(capsys.readouterr().out)["perplexity"].values()
+        losses.append(found["loss"])
+    assert losses[0] == losses[1]

@@ -33,7 +33,7 @@ def evaluate(
     groups, average or partial_average), mdqa, key_value and closed_ended.
 
     Args:
-        model: Folder of a model, or of a run of seqdecomp train.
+        model: Folder of a model, such as a run of seqdecomp train, or an open_lm checkpoint.
         data: Evaluation files, folders or globs; each is recognised by its name and fields.
         store: Store whose documents are evaluated.
         tasks: Evaluate only these; in-context tasks by name, mdqa, key-value, toefl, quality, perplexity.

@@ -21,6 +21,7 @@ def train(
     batch_tokens: int = 524_288,
     arm: str = "dd",
     model: str | None = None,
+    weights: Path | None = None,
     curriculum: str | None = None,
     cycles: int | None = None,
     device: Literal["auto", "cpu", "cuda"] = "auto",
@@ -48,6 +49,7 @@ def train(
         batch_tokens: Tokens of an optimizer step, all devices together.
         arm: dd, or a baseline: concat, concat+mask, best-fit+mask, semantic, single-LENGTH ...
         model: tiny, 160m, 410m, 1b, 3b or 7b; goes before architecture.name.
+        weights: Start from these, a model folder or an open_lm checkpoint; unset: from random ones.
         curriculum: Name or odds such as 32:16:8:4:2:1; goes before schedule.curriculum.
         cycles: How often the curriculum starts anew; goes before schedule.cycles.
         device: Where to train.
@@ -77,7 +79,7 @@ def train(
     require("lightning", toolkit="seqdecomp", extra="train")
     from toolkit_shared.training import is_first_process
 
-    from seqdecomp.training import build_model, fit, model_arguments, plan_run
+    from seqdecomp.training import build_model, fit, model_arguments, plan_run, weights_hash
 
     try:
         sizes = architecture if model is None else replace(architecture, name=model)
@@ -99,7 +101,8 @@ def train(
         seed=seed,
         **asdict(schedule),
     )
-    built = build_model(model_arguments(sizes, opened, plan), seed=seed, attention=sizes.attention)
+    arguments = model_arguments(sizes, opened, plan)
+    built = build_model(arguments, seed=seed, attention=sizes.attention, weights=weights)
     with progress_bar(plan.steps, "train", "steps") as progress:
         report = fit(
             built,
@@ -108,7 +111,7 @@ def train(
             out,
             optimization=optimization,
             execution=execution,
-            config={"initial_weights_seed": seed},
+            config={"initial_weights": f"seed {seed}" if weights is None else weights_hash(weights)},
             accumulation=accumulate,
             device=device,
             devices=devices,

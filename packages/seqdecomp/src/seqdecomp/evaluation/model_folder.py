@@ -1,4 +1,4 @@
-"""A model to evaluate, from a folder: this package's own or one of the transformers library."""
+"""A model to evaluate: this package's own, one of the transformers library, or an open_lm checkpoint."""
 
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from seqdecomp.data.tokenizer import Tokenizer, load_tokenizer
 from seqdecomp.evaluation.causal_lm import TransformersLM
 from seqdecomp.evaluation.scoring import Scorer, ScoringPrecision
 from seqdecomp.model.openlm import MODEL_TYPE, OpenLM
+from seqdecomp.model.weights import from_open_lm_state_dict
 
 
 def load_scorer(
@@ -21,10 +22,11 @@ def load_scorer(
     batch_tokens: int = 16_384,
     max_length: int | None = None,
 ) -> tuple[Scorer, int]:
-    """The model in the folder `path`, ready to score, and the number of token ids that it knows.
+    """The model at `path`, ready to score, and the number of token ids that it knows.
 
     Args:
-        path: Folder with config.json and weights; a run of `seqdecomp train` may be named by its own folder.
+        path: Folder with config.json and weights, such as a run of `seqdecomp train`; or the file of an
+            open_lm checkpoint, whose context is `max_length` or the paper's 8192.
         device: "auto": CUDA where there is a device, else the CPU.
         precision: "bfloat16" needs CUDA.
         batch_tokens: Most tokens of a batch.
@@ -36,7 +38,10 @@ def load_scorer(
     chosen = pick_device(device)
     if precision == "bfloat16" and not chosen.startswith("cuda"):
         raise InputError(f"--precision bfloat16: only on CUDA, not on {chosen}; use float32")
-    model, longest, vocab_size = _load(find_model_folder(path))
+    if Path(path).is_file():
+        model, longest, vocab_size = _load_open_lm(Path(path), max_length or 8192)
+    else:
+        model, longest, vocab_size = _load(find_model_folder(path))
     if max_length is not None and longest is not None and max_length > longest:
         raise InputError(f"--max-length {max_length}: the model {path} has a context of {longest}; lower it")
     length = max_length or longest
@@ -76,7 +81,8 @@ def find_tokenizer(spec: str | None, model: str | Path, store: Store | None = No
             return load_tokenizer(store.path / "tokenizer.json")
         if store.manifest["tokenizer"].get("name") == "bytes":
             return load_tokenizer("bytes")
-    for folder in (Path(model), find_model_folder(model)):
+    path = Path(model)
+    for folder in (path.parent,) if path.is_file() else (path, find_model_folder(path)):
         if (folder / "tokenizer.json").is_file():
             return load_tokenizer(folder / "tokenizer.json")
     raise InputError(
@@ -118,6 +124,11 @@ def pick_device(device: str) -> str:
     if kind == "cuda" and not torch.cuda.is_available():
         raise InputError(f"--device {device}: no CUDA device on this machine; use cpu")
     return device
+
+
+def _load_open_lm(path: Path, max_length: int) -> tuple[torch.nn.Module, int | None, int]:
+    model = from_open_lm_state_dict(path, max_length=max_length)
+    return model, max_length, int(model.config["vocab_size"])
 
 
 def _load(folder: Path) -> tuple[torch.nn.Module, int | None, int]:

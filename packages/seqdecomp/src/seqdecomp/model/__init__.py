@@ -2,7 +2,7 @@
 
 from seqdecomp.model.attention import AttentionImplementation, DocumentLayout, attend, document_layout
 from seqdecomp.model.openlm import OpenLM, swiglu_width
-from seqdecomp.model.weights import from_open_lm_state_dict, to_open_lm_state_dict
+from seqdecomp.model.weights import from_open_lm_state_dict, load_weights, to_open_lm_state_dict
 
 __all__ = [
     "AttentionImplementation",
@@ -11,6 +11,7 @@ __all__ = [
     "attend",
     "document_layout",
     "from_open_lm_state_dict",
+    "load_weights",
     "swiglu_width",
     "to_open_lm_state_dict",
 ]

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from toolkit_shared.checkpoints import load_pretrained
 from toolkit_shared.errors import InputError
 from torch import Tensor
 
@@ -76,6 +77,28 @@ def from_open_lm_state_dict(
     )
     _load(model, weights, where)
     return model
+
+
+def load_weights(model: OpenLM, source: str | Path) -> None:
+    """Put the weights of a model folder, or of an open_lm checkpoint file, into a model that stands.
+
+    The longest sequence may differ, for no weight depends on it.
+
+    Raises:
+        InputError: nothing readable is there, or a size or the rotary base is not the model's.
+    """
+    if Path(source).is_file():
+        load_open_lm_weights(model, source)
+        return
+    weights, config = load_pretrained(source)
+    differing = [
+        f"{name} is {config.get(name)} there and {own} here"
+        for name, own in model.config.items()
+        if name != "max_length" and config.get(name) != own
+    ]
+    if differing:
+        raise InputError(f"{source}: {'; '.join(differing)}; make the model's settings those of its weights")
+    _load(model, weights, str(source))
 
 
 def load_open_lm_weights(model: OpenLM, source: str | Path | Mapping[str, Any]) -> None:

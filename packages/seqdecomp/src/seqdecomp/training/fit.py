@@ -33,7 +33,7 @@ from toolkit_shared.training import (
 
 from seqdecomp.data.loading import StepDataset
 from seqdecomp.data.store import Store
-from seqdecomp.model import OpenLM
+from seqdecomp.model import OpenLM, load_weights
 from seqdecomp.plan import Plan
 from seqdecomp.planning import plan_for
 from seqdecomp.settings import ExecutionSettings, ModelSettings, OptimizationSettings
@@ -98,11 +98,28 @@ def model_arguments(sizes: ModelSettings, store: Store, plan: Plan) -> dict[str,
         raise InputError(f"architecture: {error}") from None
 
 
-def build_model(arguments: Mapping[str, Any], *, seed: int, attention: str = "auto") -> OpenLM:
-    """A model with initial weights that depend on `seed` alone; torch's global generator stays as it is."""
+def build_model(
+    arguments: Mapping[str, Any], *, seed: int, attention: str = "auto", weights: str | Path | None = None
+) -> OpenLM:
+    """A model with initial weights that depend on `seed` alone; torch's global generator stays as it is.
+
+    With `weights`, a model folder or an open_lm checkpoint, it has those.
+
+    Raises:
+        InputError: the weights are of another model.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(stream(seed, "initial-weights").integers(2**63)))
-        return OpenLM(**arguments, attention=attention)  # type: ignore[arg-type]
+        model = OpenLM(**arguments, attention=attention)  # type: ignore[arg-type]
+    if weights is not None:
+        load_weights(model, weights)
+    return model
+
+
+def weights_hash(weights: str | Path) -> str:
+    """SHA-256 of the file that holds the weights of a model folder or open_lm checkpoint."""
+    path = Path(weights)
+    return sha256_file(path / WEIGHTS if path.is_dir() else path)
 
 
 def fit(
