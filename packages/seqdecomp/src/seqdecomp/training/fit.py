@@ -207,7 +207,7 @@ def fit(
     return TrainingReport(
         out=out,
         steps=plan.steps,
-        tokens=run_tokens(plan),
+        tokens=plan.tokens_before(plan.steps),
         loss=sum(losses) / len(losses) if losses and None not in losses else None,
         seconds=time.perf_counter() - began,
         status=status,
@@ -234,17 +234,6 @@ def plan_run(
         return plan_for(store, **settings)
     state = AtomicCheckpointIO().load_checkpoint(checkpoint)[PlanDataModule.__qualname__]
     return plan_for(store, state=state["plan"], step=state["step"], replan=replan, **settings)
-
-
-def run_tokens(plan: Plan) -> int:
-    """Input positions of all steps of a run, those of earlier plans included."""
-    if plan.previous is None:
-        return plan.tokens
-    lengths = [group.length for group in plan.previous.groups]
-    read = plan.previous.rows_read(plan.first_step).tolist()
-    own: int = sum(rows * length for rows, length in zip(read, lengths, strict=True))
-    before = 0 if plan.previous.previous is None else run_tokens(plan.previous) - plan.previous.tokens
-    return plan.tokens + own + before
 
 
 def _adopt(out: Path, described: Mapping[str, Any]) -> None:
@@ -343,7 +332,7 @@ def _manifest(described: Mapping[str, Any], plan: Plan, out: Path, precision: st
         "kind": KIND,
         "config": dict(described),
         "steps": plan.steps,
-        "tokens": run_tokens(plan),
+        "tokens": plan.tokens_before(plan.steps),
         "precision": precision,
         "hashes": {name: sha256_file(out / name) for name in (WEIGHTS, CONFIG, FILE)},
     }

@@ -80,9 +80,8 @@ class NextTokenTraining(LightningModule):
         for rows, length in self.shapes:
             tokens = torch.zeros(rows, length, dtype=torch.int64, device=self.device)
             with self.trainer.precision_plugin.train_step_context():
-                sums = self.losses(
-                    tokens, tokens.clone()
-                )  # the same tensor twice would be a graph of its own
+                # the same tensor twice would be a graph of its own
+                sums = self.losses(tokens, tokens.clone())
             weighted_loss(sums, 0.0, z_loss_coefficient=self.z_loss).backward()  # type: ignore[no-untyped-call]
             self.zero_grad(set_to_none=True)
 
