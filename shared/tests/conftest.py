@@ -1,5 +1,7 @@
-"""The toy toolkit, and ways to run it."""
+"""The toy toolkit, and ways to run it and other programs."""
 
+import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -45,5 +47,19 @@ def resolved(toy: Callable[..., tuple[int, str, str]]) -> Callable[..., dict[str
         assert (code, err) == (0, "")
         document: dict[str, Any] = yaml.safe_load(out)
         return document
+
+    return call
+
+
+@pytest.fixture
+def start_and_kill() -> Callable[..., None]:
+    """Run a program until it prints `now`, then kill it as the out-of-memory killer does."""
+
+    def call(program: str, *arguments: object) -> None:
+        command = [sys.executable, "-c", program, *map(str, arguments)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"now\n"
+            process.send_signal(signal.SIGKILL)
 
     return call

@@ -194,26 +194,6 @@ def finish_folder(out: str | Path, manifest: Mapping[str, Any]) -> None:
     _flush(out, os.O_RDONLY)
 
 
-def read_manifest(out: str | Path, kind: str) -> dict[str, Any]:
-    """The manifest of a finished folder.
-
-    Raises:
-        InputError: there is no such folder, it is unfinished, or it holds something else.
-    """
-    out = Path(out)
-    if not out.is_dir():
-        raise InputError(f"{out}: no such folder; give the folder of a {kind}")
-    if not (out / MANIFEST).exists():
-        if (out / JOB).exists():
-            raise InputError(f"{out}: is unfinished; run the command that writes it once more")
-        raise InputError(f"{out}: has no {MANIFEST}; give the folder of a {kind}")
-    manifest = read_json(out / MANIFEST)
-    found = manifest.get("kind") if isinstance(manifest, dict) else None
-    if found != kind:
-        raise InputError(f"{out}: holds {'something else' if found is None else f'a {found}'}, not a {kind}")
-    return dict(manifest)
-
-
 def _make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
