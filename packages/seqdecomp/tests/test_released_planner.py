@@ -1,10 +1,17 @@
 """The numbers of the released planning script."""
 
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
 from seqdecomp.released_planner import released_plan
+
+GOLDEN = json.loads((Path(__file__).parent / "goldens" / "released_planner.json").read_text())
 
 
 def test_the_published_example_gives_the_released_helpers_numbers() -> None:
-    # Obtained by running the script that was released with the paper.
+    # Oracle 3.
     plan = released_plan(
         tokens=28_795_904_000,
         epochs=8,
@@ -36,3 +43,12 @@ def test_a_number_of_tokens_that_whole_shards_can_give_is_kept() -> None:
         batch_size=4,
     )
     assert plan.tokens == 2 * 4 * 96 * 16
+
+
+@pytest.mark.parametrize("case", GOLDEN, ids=lambda case: f"{case['run']['tokens']:.3g}")
+def test_other_runs_have_the_released_helpers_numbers_too(case: dict[str, Any]) -> None:
+    # The golden comes from the script itself, run by goldens/make_released_planner_golden.py.
+    plan = released_plan(**case["run"])
+
+    found = {name: getattr(plan, name) for name in case["printed"]}
+    assert json.loads(json.dumps(found)) == case["printed"]

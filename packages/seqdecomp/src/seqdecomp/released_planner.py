@@ -43,6 +43,8 @@ def released_plan(
     From the longest bucket on, shards are then added or taken away one by one as long as the total differs
     from what is wanted; a choice met before ends the attempt with that bucket.
 
+    Source: the planning script released with arXiv 2405.13226; its numbers are met, its rules restated.
+
     Args:
         tokens: Tokens wanted.
         epochs: Cycles.
@@ -67,11 +69,12 @@ def released_plan(
 
     met: set[tuple[int, ...]] = set()
     bucket = len(lengths) - 1
-    while bucket >= 0 and total() != tokens:
-        factors[bucket] += 1 if total() < tokens else -1
+    while total() != tokens and bucket >= 0:
         if tuple(factors) in met:
             bucket -= 1
         met.add(tuple(factors))
+        # After the shortest bucket comes, once more, the longest (place -1), as in the helper.
+        factors[bucket] += 1 if total() < tokens else -1
     sequences = [factors[i] * sequences_at_once[i] for i in buckets]
     per_bucket = [sequences[i] * lengths[i] for i in buckets]
     return ReleasedPlan(
