@@ -118,6 +118,36 @@ def test_context_is_that_of_the_rows_that_the_plan_serves(seqdecomp: Run) -> Non
     assert (found["average_context_length"], found["composition"]["average_context_length"]) == (7.5, 11.5)
 
 
+def test_what_fills_no_batch_is_told(seqdecomp: Run) -> None:
+    # Steps of 96 tokens take 6 of 40 rows or 3 of 20.
+    kept = seqdecomp("plan s --batch-tokens 96")[1].splitlines()
+    assert [line.split("  ")[-1] for line in kept[1:3]] == [
+        "4 rows in a smaller batch",
+        "2 rows in a smaller batch",
+    ]
+    dropped = seqdecomp("plan s --batch-tokens 96 --leftovers drop")[1].splitlines()
+    assert [line.split("  ")[-1] for line in dropped[1:3]] == ["4 rows dropped", "2 rows dropped"]
+
+
+def test_each_source_may_have_its_own_curriculum_and_mixture(seqdecomp: Run, store: Path) -> None:
+    settings = DecompositionSettings(min_length=16, max_length=32)
+    (store / "code.jsonl").write_bytes((store / "docs.jsonl").read_bytes())
+    sources = {"web": store / "docs.jsonl", "code": store / "code.jsonl"}
+    build_store([], store / "two", tokenizer="bytes", settings=settings, sources=sources)
+
+    mixture = "web/16:1,web/32:1,code/16:1,code/32:2"
+    line = f"plan two --batch-tokens 64 --cycles 1 --tokens 640 --mixture {mixture}"
+    # Odds of 1000 to 1: web goes from short to long, code from long to short.
+    found = json.loads(seqdecomp(f"{line} --curriculum web=1000:1,code=1:1000 --steps two.csv --json")[1])
+
+    assert {group["label"]: group["selected"] for group in found["groups"]} == {
+        "web/16": 8, "web/32": 4, "code/16": 8, "code/32": 8
+    }  # fmt: skip
+    rows = [row["group"] for row in csv.DictReader(Path("two.csv").read_text().splitlines())]
+    assert [row for row in rows if row.startswith("web")] == ["web/16"] * 2 + ["web/32"] * 2
+    assert [row for row in rows if row.startswith("code")] == ["code/32"] * 4 + ["code/16"] * 2
+
+
 @pytest.mark.parametrize(
     ("line", "error"),
     [

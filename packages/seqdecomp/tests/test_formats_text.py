@@ -306,6 +306,13 @@ def test_each_input_is_a_source_and_sources_may_be_named(tmp_path):
     store = Store.open(tmp_path / "out")
     assert store.sources == ["b.txt", "a.txt", "code"]
     assert store.document_sources.tolist() == [0, 1, 2]
+    assert refused(
+        build_store,
+        [tmp_path / "a.txt"],
+        tmp_path / "no",
+        tokenizer="bytes",
+        sources={"code": tmp_path / "a*"},
+    ) == ("source code: all its files are inputs already; name other files, or drop it")
 
 
 def test_inputs_that_cannot_be_used_are_refused(tmp_path):

@@ -342,14 +342,16 @@ def test_the_command_trains_and_reports(tmp_path, capsys):
 def test_a_changed_command_is_refused_in_one_line_unless_it_asks_for_a_new_plan(tmp_path, capsys):
     store, out = build_store(tmp_path), tmp_path / "run"
     assert call(*train_command(store, out)) == 0
-    changed = train_command(store, out, "--lengths.max=64", tokens=8192, batch_tokens=512)
+    changed = train_command(
+        store, out, "--lengths.max=64", tokens=8192, batch_tokens=512, curriculum="2:1:1:1"
+    )
     capsys.readouterr()
 
     assert call(*changed) == 2
     line = capsys.readouterr().err.strip()
     assert line.startswith("seqdecomp train: error: ")
     assert "\n" not in line
-    for field in ("batch_tokens", "max_length", "tokens"):
+    for field in ("batch_tokens", "curriculum", "max_length", "tokens"):
         assert field in line
 
     assert call(*changed, "--replan", "--optimization.lr=1") == 2

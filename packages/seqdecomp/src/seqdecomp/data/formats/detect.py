@@ -60,7 +60,7 @@ def find_inputs(
     each of `sources` is one by its given name.
 
     Raises:
-        InputError: an input does not exist, gives no file, or its format is not known.
+        InputError: an input does not exist, gives no file or none of its own, or its format is not known.
     """
     last_parts = [Path(item).name or str(item) for item in inputs]
     named = [
@@ -79,6 +79,10 @@ def find_inputs(
             if absolute not in seen:
                 seen.add(absolute)
                 files.append(Input(absolute, shown, format_of(path, shown, format), names.index(name)))
+    given = {file.source for file in files}
+    for name in sources or {}:
+        if names.index(name) not in given:
+            raise InputError(f"source {name}: all its files are inputs already; name other files, or drop it")
     return Inputs(tuple(files), names)
 
 
