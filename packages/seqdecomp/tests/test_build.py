@@ -147,7 +147,7 @@ def test_a_strict_build_stops_and_the_same_without_strict_goes_on(tmp_path):
 
 def test_a_build_that_fails_at_once_leaves_the_folder_to_the_mended_command(tmp_path):
     np.array([1, 2, 0], np.uint16).tofile(tmp_path / "a.npy")
-    assert "--eos-id" in refused(build_store, [tmp_path / "a.npy"], tmp_path / "out", settings=SMALL)
+    assert "--read.eos-id" in refused(build_store, [tmp_path / "a.npy"], tmp_path / "out", settings=SMALL)
     assert list((tmp_path / "out").iterdir()) == []
     read = ReadSettings(eos_id=0, dtype="uint16")
     assert build_store([tmp_path / "a.npy"], tmp_path / "out", settings=SMALL, read=read).documents == 1
@@ -220,7 +220,7 @@ def test_eos_must_be_in_the_vocabulary(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"input_ids": [1]}')
     read = ReadSettings(eos_id=10, vocab_size=10)
     assert refused(build_store, [tmp_path / "a.jsonl"], tmp_path / "out", read=read) == (
-        "--eos-id: 10 is not below the 10 ids of the vocabulary; check both"
+        "--read.eos-id: 10 is not below the 10 ids of the vocabulary; check both"
     )
 
 
@@ -320,7 +320,7 @@ def test_inputs_of_which_nothing_can_be_read_are_refused_and_the_folder_stays_fr
     (tmp_path / "a.jsonl").write_text('{"body": "one"}\n{"body": "two"}\n')
     wanted = (
         "a.jsonl, line 1: field 'text' is missing; no record could be read: mend them, or name their field "
-        "with --text-field or --ids-field"
+        "with --text-field or --read.ids-field"
     )
     for read in (
         lambda: build_store([tmp_path / "a.jsonl"], tmp_path / "store", tokenizer="bytes"),

@@ -66,6 +66,23 @@ def test_text_is_tokenised_and_nothing_is_written(seqdecomp: Run) -> None:
     assert "dropped 1 (4.76%)" in text
 
 
+def test_token_files_are_read_as_the_reading_options_say(seqdecomp: Run) -> None:
+    # 16 bytes: 7 ids and the end as uint16; as uint32, 3 and the end.
+    Path("ids.data").write_bytes(np.array([1, 2, 3, 4, 5, 6, 0, 7], "<u2").tobytes())
+    line = "stats ids.data --min-length 1 --max-length 2 --json --read.eos-id 7"
+
+    assert json.loads(seqdecomp(f"{line} --format olmo --read.dtype uint16")[1])["tokens"] == 8
+    Path("c.yaml").write_text("read: {format: jsonl, dtype: uint32}")
+    found = json.loads(seqdecomp(f"{line} --config c.yaml --format olmo")[1])
+    assert (found["tokens"], found["documents_without_eos"]) == (4, 1)
+    code, _, err = seqdecomp("stats ids.data --format olmo --read.dtype uint16")
+    assert (code, err) == (
+        2,
+        "seqdecomp stats: error: ids.data: flat token files are split at EOS, and its id is not known; "
+        "pass --read.eos-id N\n",
+    )
+
+
 def test_predicted_time_is_told_by_law_and_by_step_times(seqdecomp: Run) -> None:
     # Equal tokens of 256 to 8192: 0.745 and 0.844 by the cost law, 160M and 1B.
     lengths = np.concatenate([np.full(2**13 // n, n) for n in (256, 512, 1024, 2048, 4096, 8192)])

@@ -275,7 +275,7 @@ def test_sources_become_folders_that_are_plain_names(tmp_path):
 def test_the_released_layout_needs_the_id_of_eos(tmp_path):
     path = tar_of(tmp_path / "a.tar", ("1.txt", b"[1, 2]", {}))
     assert refused(build_store, [path], tmp_path / "out") == (
-        "a.tar: holds EOS as text, and its id is not known; pass --eos-id N"
+        "a.tar: holds EOS as text, and its id is not known; pass --read.eos-id N"
     )
     (tmp_path / "b.tar").write_bytes(b"no tar at all" * 100)
     message = refused(build_store, [tmp_path / "b.tar"], tmp_path / "out2", read=ReadSettings(eos_id=0))

@@ -103,13 +103,14 @@ def test_what_a_headerless_file_does_not_tell_must_be_given(tmp_path):
     (tmp_path / "a.npy").write_bytes(b"\1\0\2")
     path = str(tmp_path / "a.npy")
     assert refused(open_olmo, path, "a.npy", dtype="uint16", eos_id=None) == (
-        "a.npy: flat token files are split at EOS, and its id is not known; pass --eos-id N"
+        "a.npy: flat token files are split at EOS, and its id is not known; pass --read.eos-id N"
     )
     assert refused(open_olmo, path, "a.npy", dtype=None, eos_id=0) == (
-        "a.npy: a headerless token file does not tell its dtype; pass --dtype uint16|uint32 or --vocab-size N"
+        "a.npy: a headerless token file does not tell its dtype; pass --read.dtype uint16|uint32 "
+        "or --read.vocab-size N"
     )
     assert refused(open_olmo, path, "a.npy", dtype="uint16", eos_id=0) == (
-        "a.npy: 3 bytes are no whole number of uint16 ids; check --dtype and the file"
+        "a.npy: 3 bytes are no whole number of uint16 ids; check --read.dtype and the file"
     )
 
 
@@ -262,7 +263,7 @@ def test_nanogpt_headers_that_do_not_fit_are_refused(tmp_path):
         "a.bin: version 3 of magic 20240520 is not known; expected 1"
     )
     assert refused(open_nanogpt, str(path), "a.bin", dtype=None, eos_id=None) == (
-        "a.bin: flat token files are split at EOS, and its id is not known; pass --eos-id N"
+        "a.bin: flat token files are split at EOS, and its id is not known; pass --read.eos-id N"
     )
 
 

@@ -106,7 +106,7 @@ def test_eos_is_the_token_that_is_named(tmp_path):
         load_tokenizer(path, eos="<stopp>")
     assert str(caught.value) == (
         f"{path}: the vocabulary has no token '<stopp>'; nearest: '<stop>'; "
-        "name its end-of-text token with --eos"
+        "name its end-of-text token with --read.eos"
     )
 
 
@@ -116,7 +116,7 @@ def test_a_vocabulary_without_a_known_eos_is_refused(tmp_path):
         load_tokenizer(path)
     assert str(caught.value) == (
         f"{path}: no end-of-text token found (tried <|endoftext|>, <|end_of_text|>, </s>, <|im_end|>, <eos>, "
-        "<|eos|>, [EOS], [SEP]); name it with --eos TEXT"
+        "<|eos|>, [EOS], [SEP]); name it with --read.eos TEXT"
     )
 
 

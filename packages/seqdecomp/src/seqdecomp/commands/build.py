@@ -5,13 +5,14 @@ from typing import Annotated, Literal
 
 from toolkit_shared.cli import Flat
 
-from seqdecomp.settings import DecompositionSettings, ReadSettings
+from seqdecomp.settings import DecompositionSettings, InputFormat, ReadSettings
 
 
 def build(
     *inputs: str,
     settings: Annotated[DecompositionSettings, Flat] = DecompositionSettings(),
-    read: Annotated[ReadSettings, Flat] = ReadSettings(),
+    format: InputFormat | None = None,
+    text_field: str | None = None,
     out: Path,
     tokenizer: str | None = None,
     source: tuple[str, ...] = (),
@@ -21,6 +22,7 @@ def build(
     overwrite: bool = False,
     strict: bool = False,
     json: bool = False,
+    read: ReadSettings = ReadSettings(),
 ) -> None:
     """Tokenise documents and index their pieces by length.
 
@@ -28,7 +30,8 @@ def build(
         inputs: Files, folders or globs (jsonl, parquet, arrow, text, OLMo, Megatron, datatrove, nanoGPT, the
             released layout), each a source of its own; or one store, to index it with other settings.
         settings: How documents are cut.
-        read: How the input is read.
+        format: Format of the inputs, where it is not that of their names; goes before read.format.
+        text_field: Field or column that holds the text; goes before read.text-field.
         out: Folder of the store.
         tokenizer: "bytes", a tokenizer.json, a folder that holds one, or a name on the Hugging Face hub.
         source: A further input as NAME=PATH, with its source's name; may be repeated.
@@ -38,14 +41,17 @@ def build(
         overwrite: Replace a store of another configuration.
         strict: Stop at the first corrupt record instead of counting and skipping it.
         json: Print one JSON document.
+        read: How the inputs are read.
     """
-    from dataclasses import asdict
+    from dataclasses import asdict, replace
 
     from toolkit_shared.cli import emit
     from toolkit_shared.progress import progress_bar
 
     from seqdecomp.build import build_store
 
+    read = read if format is None else replace(read, format=format)
+    read = read if text_field is None else replace(read, text_field=text_field)
     with progress_bar(None, "build", "units") as progress:
         report = build_store(
             inputs,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from toolkit_shared.cli import Flat
 
-from seqdecomp.settings import DecompositionSettings, ReadSettings
+from seqdecomp.settings import DecompositionSettings, InputFormat, ReadSettings
 
 if TYPE_CHECKING:
     from seqdecomp.documents import Documents
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 def stats(
     *inputs: str,
     settings: Annotated[DecompositionSettings, Flat] = DecompositionSettings(),
-    read: Annotated[ReadSettings, Flat] = ReadSettings(),
+    format: InputFormat | None = None,
+    text_field: str | None = None,
     lengths: Path | None = None,
     tokenizer: str | None = None,
     arm: tuple[str, ...] = ("concat", "best-fit+mask"),
@@ -24,6 +25,7 @@ def stats(
     engine: Literal["local", "ray"] = "local",
     strict: bool = False,
     json: bool = False,
+    read: ReadSettings = ReadSettings(),
 ) -> None:
     """Show the buckets, what is lost and the predicted time of a corpus, before building anything.
 
@@ -31,7 +33,8 @@ def stats(
         inputs: Files, folders or globs (jsonl, parquet, arrow, text, OLMo, Megatron, datatrove, nanoGPT, the
             released layout), or a store.
         settings: How documents are cut.
-        read: How the input is read.
+        format: Format of the inputs, where it is not that of their names; goes before read.format.
+        text_field: Field or column that holds the text; goes before read.text-field.
         lengths: In place of inputs, a .npy file with the length of every document in tokens.
         tokenizer: "bytes", a tokenizer.json, a folder that holds one, or a name on the Hugging Face hub.
         arm: Baseline to show beside decomposition; may be repeated.
@@ -40,14 +43,17 @@ def stats(
         engine: Where the processes run.
         strict: Stop at the first corrupt record instead of counting and skipping it.
         json: Print one JSON document.
+        read: How the inputs are read.
     """
-    from dataclasses import asdict
+    from dataclasses import asdict, replace
 
     from toolkit_shared.cli import emit
 
     from seqdecomp.corpus_statistics import corpus_statistics
     from seqdecomp.cost import PAPER_MODELS, StepTimes
 
+    read = read if format is None else replace(read, format=format)
+    read = read if text_field is None else replace(read, text_field=text_field)
     documents, notes = _documents(
         inputs, lengths, tokenizer=tokenizer, read=read, workers=workers, engine=engine, strict=strict
     )

@@ -57,7 +57,7 @@ def require_documents(documents: int, examples: Sequence[tuple[str, str]]) -> No
         place, reason = examples[0]
         raise InputError(
             f"{place}: {reason}; no record could be read: mend them, or name their field with --text-field "
-            "or --ids-field"
+            "or --read.ids-field"
         )
 
 
@@ -108,7 +108,7 @@ def describe_tokenizer(tokenizer: Tokenizer | None, read: ReadSettings) -> dict[
     vocab_size = read.vocab_size if read.vocab_size is not None or tokenizer is None else tokenizer.vocab_size
     if eos_id is not None and vocab_size is not None and eos_id >= vocab_size:
         raise InputError(
-            f"--eos-id: {eos_id} is not below the {vocab_size} ids of the vocabulary; check both"
+            f"--read.eos-id: {eos_id} is not below the {vocab_size} ids of the vocabulary; check both"
         )
     text = tokenizer.to_json() if tokenizer is not None else None
     return {

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from toolkit_shared.errors import InputError
 
-# Tried in this order where --eos does not name one: GPT-NeoX and GPT-2, Llama 3, Llama 1 and 2, Qwen 2,
+# Tried in this order where --read.eos does not name one: GPT-NeoX and GPT-2, Llama 3, Llama 1 and 2, Qwen 2,
 # Gemma, and a few common ones of home-made tokenizers.
 KNOWN_EOS = (
     "<|endoftext|>",
@@ -178,10 +178,10 @@ def find_eos(tokenizer: Any, spec: str, eos: str = "") -> tuple[str, int]:
         near = difflib.get_close_matches(eos, tokenizer.get_vocab(with_added_tokens=True), n=1)
         hint = f"; nearest: '{near[0]}'" if near else ""
         raise InputError(
-            f"{spec}: the vocabulary has no token '{eos}'{hint}; name its end-of-text token with --eos"
+            f"{spec}: the vocabulary has no token '{eos}'{hint}; name its end-of-text token with --read.eos"
         )
     raise InputError(
-        f"{spec}: no end-of-text token found (tried {', '.join(KNOWN_EOS)}); name it with --eos TEXT"
+        f"{spec}: no end-of-text token found (tried {', '.join(KNOWN_EOS)}); name it with --read.eos TEXT"
     )
 
 

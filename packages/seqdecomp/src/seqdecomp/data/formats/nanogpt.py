@@ -23,7 +23,7 @@ def open_nanogpt(path: str, name: str, *, dtype: str | None, eos_id: int | None)
     """
     if eos_id is None:
         raise InputError(
-            f"{name}: flat token files are split at EOS, and its id is not known; pass --eos-id N"
+            f"{name}: flat token files are split at EOS, and its id is not known; pass --read.eos-id N"
         )
     size = Path(path).stat().st_size
     header = np.fromfile(path, "<i4", 256) if size >= HEADER_BYTES else np.zeros(256, np.int32)

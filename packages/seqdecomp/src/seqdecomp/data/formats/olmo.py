@@ -26,7 +26,7 @@ def open_olmo(path: str, name: str, *, dtype: str | None, eos_id: int | None) ->
     """
     if eos_id is None:
         raise InputError(
-            f"{name}: flat token files are split at EOS, and its id is not known; pass --eos-id N"
+            f"{name}: flat token files are split at EOS, and its id is not known; pass --read.eos-id N"
         )
     offset = 0
     with open(path, "rb") as stream:
@@ -35,7 +35,7 @@ def open_olmo(path: str, name: str, *, dtype: str | None, eos_id: int | None) ->
     if dtype is None:
         raise InputError(
             f"{name}: a headerless token file does not tell its dtype; "
-            "pass --dtype uint16|uint32 or --vocab-size N"
+            "pass --read.dtype uint16|uint32 or --read.vocab-size N"
         )
     tokens = map_flat(path, name, dtype, offset)
     return FlatTokens(path, dtype, offset, len(tokens), boundaries_at_eos(tokens, eos_id))
@@ -70,7 +70,7 @@ def map_flat(path: str, name: str, dtype: str, offset_bytes: int) -> npt.NDArray
     item = np.dtype(dtype).itemsize
     if size % item:
         raise InputError(
-            f"{name}: {size} bytes are no whole number of {dtype} ids; check --dtype and the file"
+            f"{name}: {size} bytes are no whole number of {dtype} ids; check --read.dtype and the file"
         )
     if size == 0:
         return np.zeros(0, dtype=dtype)

@@ -59,7 +59,9 @@ def read_documents(unit: Unit, read: ReadSettings, eos_id: int | None, on_bad: O
         from seqdecomp.data.formats.released import read_released
 
         if eos_id is None:
-            raise InputError(f"{unit.names[0]}: holds EOS as text, and its id is not known; pass --eos-id N")
+            raise InputError(
+                f"{unit.names[0]}: holds EOS as text, and its id is not known; pass --read.eos-id N"
+            )
         return read_released(unit, eos_id, on_bad)
     raise AssertionError(f"flat format {unit.format} holds no records")
 
