@@ -14,7 +14,6 @@ for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["COLUMNS"] = "80"  # the width of help texts
-os.environ.setdefault("MPLBACKEND", "agg")
 
 import hypothesis  # noqa: E402
 import jaxtyping  # noqa: E402

@@ -1,6 +1,7 @@
 """What all command lines share: quick, light help, and a table whose every row leads somewhere."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -75,6 +76,18 @@ def test_every_command_has_a_line_of_help_and_a_target_among_the_toolkits_comman
 @pytest.mark.parametrize("toolkit", TOOLKITS)
 def test_every_toolkit_has_a_demo_and_claims(toolkit: str) -> None:
     assert {"demo", "claims"} <= set(commands_of(toolkit))
+
+
+@pytest.mark.parametrize("toolkit", TOOLKITS)
+@pytest.mark.parametrize(
+    ("command", "options"), [("demo", {"--out", "--overwrite"}), ("claims", {"--results"})]
+)
+def test_demo_and_claims_take_the_options_that_make_gives_them(
+    toolkit: str, command: str, options: set[str]
+) -> None:
+    text, _, _ = help_of(toolkit, command, "--help")
+
+    assert options <= set(re.findall(r"(?<![\w-])--[a-z-]+", text))
 
 
 @pytest.mark.parametrize("toolkit", TOOLKITS)

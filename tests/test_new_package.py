@@ -42,7 +42,7 @@ from toolkit_shared.cli import Command, run
 
 COMMANDS = {
     "demo": Command("Show what it does.", "throw_away.commands.demo:demo"),
-    "claims": Command("Test its claims.", "throw_away.commands.demo:demo"),
+    "claims": Command("Test its claims.", "throw_away.commands.claims:claims"),
 }
 
 
@@ -51,13 +51,24 @@ def main() -> int:
     return run("throw-away", "A toolkit for a test.", COMMANDS)
 ''',
     "src/throw_away/commands/__init__.py": '"""The commands."""\n',
+    "src/throw_away/commands/claims.py": '''\
+"""The claims."""
+
+from pathlib import Path
+
+
+def claims(*, results: Path | None = None) -> None:
+    """Test its claims."""
+''',
     "src/throw_away/commands/demo.py": '''\
 """The demo."""
+
+from pathlib import Path
 
 from toolkit_shared.cli import emit
 
 
-def demo(*, json: bool = False) -> None:
+def demo(*, out: Path = Path("demo"), overwrite: bool = False, json: bool = False) -> None:
     """Show what it does."""
     emit({"done": True}, "done", as_json=json)
 ''',
@@ -109,6 +120,7 @@ def test_every_check_sees_the_new_package_and_passes(copy: Path) -> None:
         "test_a_wheel_holds_every_file_of_its_source_folder[throw-away] PASSED",
         "test_an_unpacked_wheel_answers_help_with_toolkit_shared_and_nothing_else_of_the_workspace[throw-away]"
         " PASSED",
+        "test_demo_and_claims_take_the_options_that_make_gives_them[demo-options0-throw-away] PASSED",
         "test_every_toolkit_has_questions[throw-away] PASSED",
         "test_the_workspace_keeps_every_contract PASSED",
         "test_of_its_own PASSED",
