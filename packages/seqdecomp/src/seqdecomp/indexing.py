@@ -142,7 +142,10 @@ def count_surviving_ends(
     buckets: Mapping[int, Bucket],
     settings: DecompositionSettings,
 ) -> int:
-    """Documents whose last token is in a sequence: for such a document one sequence ends where it ends."""
+    """Documents whose last token is in a sequence: for such a document one sequence ends where it ends.
+
+    `starts` and `lengths` are int64 [documents], in tokens.
+    """
     ends = np.sort((starts + lengths)[lengths > 0])
     if len(ends) == 0:
         return 0

@@ -75,7 +75,7 @@ class Rows:
         return offsets, self.segment_starts[places], self.segment_spans[places].astype(np.int64)
 
     def subset(self, indices: npt.NDArray[np.integer]) -> "Rows":
-        """The rows `indices`, in that order."""
+        """The rows `indices`, an integer array [rows], in that order."""
         if self.offsets is None:
             spans = None if self.segment_spans is None else self.segment_spans[indices]
             return Rows(self.length, self.span, self.segment_starts[indices], spans)

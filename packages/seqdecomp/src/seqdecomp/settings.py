@@ -197,7 +197,11 @@ class ModelSettings:
         }
 
     def arguments(self, *, vocab_size: int = 0, max_length: int = 8192) -> dict[str, Any]:
-        """Keyword arguments of the model, for data with `vocab_size` token ids and rows of `max_length`."""
+        """Keyword arguments of the model, for data with `vocab_size` token ids and rows of `max_length`.
+
+        Raises:
+            ValueError: a size that was set is too small for the data.
+        """
         vocabulary = self.vocab_size
         if vocabulary is None:
             vocabulary = 64 * -(-max(vocab_size, 1) // 64)

@@ -25,7 +25,7 @@ class PlannedRows(Protocol):
     """The rows of one group, as `seqdecomp.rows.Rows` has them."""
 
     def segments(self, indices: Any = None) -> tuple[npt.NDArray[np.int64], ...]:
-        """Offsets, starts and spans of the segments of the rows."""
+        """Offsets int64 [rows + 1] into the segments, and their starts and spans, int64 [segments] each."""
 
     def gather(
         self, store: Store, indices: Any
@@ -62,12 +62,12 @@ class StepPlan(Protocol):
         """The groups that steps draw from."""
 
     def rows_of_step(self, step: int) -> tuple[int, npt.NDArray[np.int64]]:
-        """Index of the group of a step, and the rows of its global batch."""
+        """Index of the group of a step, and the rows of its global batch, int64 [rows]."""
 
     def rank_rows(
         self, step: int, rank: int, world_size: int, accumulation: int = 1
     ) -> list[npt.NDArray[np.int64]]:
-        """The rows of one rank, one array for each micro-batch."""
+        """The rows of one rank, one array int64 [rows] for each micro-batch."""
 
     def check_ranks(self, world_size: int, accumulation: int = 1) -> None:
         """Raises InputError when a full batch cannot be cut into equal parts."""
@@ -155,7 +155,7 @@ class StepDataset(Dataset[Batch]):
 
 
 def predicted_tokens(group: PlannedGroup, indices: npt.NDArray[np.int64]) -> int:
-    """Tokens that the rows `indices` of `group` predict, over all ranks.
+    """Tokens that the rows `indices`, int64 [rows], of `group` predict.
 
     Each run of n tokens predicts n - 1: a run is a row, or a document of it where attention stays inside
     documents. A row that holds no token predicts none.

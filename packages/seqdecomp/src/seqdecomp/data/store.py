@@ -55,7 +55,7 @@ class TokenFile:
         return loaded
 
     def open_tokens(self) -> npt.NDArray[np.integer]:
-        """The tokens as a read-only array over the file; nothing is read until it is used."""
+        """The tokens as a read-only array [tokens] over the file; nothing is read until it is used."""
         if self.tokens_in_memory is not None:
             return self.tokens_in_memory
         assert self.path is not None
@@ -204,7 +204,7 @@ class Store:
         return tuple(sorted(int(length) for length in self.manifest["buckets"]))
 
     def bucket(self, length: int) -> Bucket:
-        """The sequences of `length`: global starts, ascending, and spans where they differ.
+        """The sequences of `length`: global starts, int64 [sequences], ascending; spans where they differ.
 
         Raises:
             InputError: the store has no such bucket, or its file is missing or damaged.
@@ -230,7 +230,7 @@ class Store:
         return Bucket(starts, spans)
 
     def tokens_of_file(self, index: int) -> npt.NDArray[np.integer]:
-        """The token array of file `index`, read-only; the files used last stay open."""
+        """The tokens of file `index`, [tokens], read-only; the files used last stay open."""
         tokens = self._open.pop(index, None)
         if tokens is None:
             tokens = self.files[index].open_tokens()
@@ -240,7 +240,7 @@ class Store:
         return tokens
 
     def document(self, index: int) -> npt.NDArray[np.integer]:
-        """The token ids of one document, its EOS included, in the file's dtype (read-only)."""
+        """The token ids of one document, [tokens], its EOS included, in the file's dtype (read-only)."""
         start, length = int(self.document_starts[index]), int(self.document_lengths[index])
         file = int(np.searchsorted(self.file_starts, start, side="right")) - 1
         local = start - int(self.file_starts[file])

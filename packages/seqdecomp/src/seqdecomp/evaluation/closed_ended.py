@@ -236,7 +236,7 @@ def evaluate_choice_set(
 def cut_context(
     tokens: npt.NDArray[np.integer], room: int, context_cut: ContextCut
 ) -> npt.NDArray[np.integer]:
-    """At most `room` of the tokens: without their end, their start, or their middle."""
+    """At most `room` of `tokens`, [tokens]: without their end, their start, or their middle."""
     if len(tokens) <= room:
         return tokens
     if context_cut == "end":

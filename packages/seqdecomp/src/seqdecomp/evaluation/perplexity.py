@@ -147,9 +147,9 @@ def evaluate_perplexity(
 
     Args:
         scorer: The model.
-        documents: Token ids of each document.
+        documents: Token ids of each document, [tokens].
         bands: Borders of the position bands, from 0 on; see `complete_bands`.
-        lengths: Tokens of each document before any cut; measured when None.
+        lengths: int64 [documents], tokens of each document before any cut; measured when None.
         progress: Called with the number of documents done.
     """
     borders = np.array(complete_bands(bands, scorer.max_length), np.int64)

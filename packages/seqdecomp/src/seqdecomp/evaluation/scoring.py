@@ -68,7 +68,7 @@ class Scorer:
         A sequence of n tokens is a row of n - 1 inputs; its first token has no context and no loss.
 
         Args:
-            sequences: Token ids; an item is read when its batch comes.
+            sequences: Token ids, [tokens] each; an item is read when its batch comes.
             scored: How many of each sequence's last tokens are scored; all but the first when None.
             lengths: Tokens of each sequence, where reading them all for it would be dear.
             progress: Called with the number of sequences done.
@@ -97,7 +97,7 @@ class Scorer:
         *,
         progress: Progress | None = None,
     ) -> list[TokenScores]:
-        """The scores of the last `scored` tokens of each sequence, in the order given; see `score`."""
+        """The scores of the last `scored` tokens of each sequence in the order given; see `score`."""
         found: dict[int, TokenScores] = dict(self.score(sequences, scored, progress=progress))
         nothing = TokenScores(np.zeros(0), np.zeros(0, np.bool_))
         return [found.get(index, nothing) for index in range(len(sequences))]
@@ -112,6 +112,8 @@ class Scorer:
         progress: Progress | None = None,
     ) -> list[list[int]]:
         """The most probable next tokens after each prompt, one at a time, without EOS, in the order given.
+
+        Each prompt is an array [tokens].
 
         An answer ends at EOS, after `max_new_tokens`, or when `is_complete` says so of the tokens so far.
 

@@ -126,7 +126,11 @@ class Suite:
         return {**result.document(), "paper_num_fewshot": paper.num_fewshot if paper else None}
 
     def multi_document(self, paths: Sequence[Path]) -> dict[str, Any]:
-        """MDQA by number of documents: published files as they are, oracle files with random distractors."""
+        """MDQA by number of documents: published files as they are, oracle files with random distractors.
+
+        Raises:
+            InputError: the questions of a file differ in number of documents or in gold position.
+        """
         prompt = read_prompt(MultiDocumentPrompt, self.protocol.mdqa_prompt)
         results: dict[tuple[int, str], MultiDocumentResult] = {}
         for path in paths:

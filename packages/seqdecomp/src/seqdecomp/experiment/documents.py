@@ -47,7 +47,7 @@ class TokenizedText(NamedTuple):
     lengths: Int64s
 
     def documents(self) -> list[npt.NDArray[np.uint16]]:
-        """One view a document."""
+        """One view, uint16 [tokens], a document."""
         return np.split(self.tokens, np.cumsum(self.lengths)[:-1]) if len(self.lengths) else []
 
 
@@ -148,7 +148,7 @@ def validation_documents(
 ) -> list[npt.NDArray[np.uint16]]:
     """Whole validation documents in a fixed random order, up to a number of tokens, cut at `max_length`.
 
-    Documents of fewer than two tokens, which hold nothing to predict, are left out.
+    Each is uint16 [tokens]. Documents of fewer than two tokens, which hold nothing to predict, are left out.
     """
     documents = corpus.validation.documents()
     chosen = []

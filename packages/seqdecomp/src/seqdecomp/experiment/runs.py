@@ -136,7 +136,7 @@ def validate(
 ) -> dict[str, Any]:
     """Loss of the documents in nats a token, each read alone from position 0; over all and by band.
 
-    The fields are those of `PerplexityResult.document`.
+    `documents` are token ids, [tokens] each. The fields are those of `PerplexityResult.document`.
     """
     model.eval()
     scorer = Scorer(

@@ -44,7 +44,10 @@ def open_datatrove(path: str, name: str) -> FlatTokens:
 def write_datatrove_index(
     path: Path, lengths: npt.NDArray[np.int64], *, tokenizer: str, item_bytes: int
 ) -> None:
-    """Write NAME.ds.index and NAME.ds.metadata beside `path` (NAME.ds) for documents of these `lengths`."""
+    """Write NAME.ds.index and NAME.ds.metadata beside `path` (NAME.ds) for documents of these `lengths`.
+
+    `lengths` is int64 [documents], in tokens; `item_bytes` is the size of one token.
+    """
     ends = np.cumsum(lengths)
     total = int(ends[-1]) if len(ends) else 0
     Path(f"{path}.index").write_bytes(ends.astype("<u8").tobytes())

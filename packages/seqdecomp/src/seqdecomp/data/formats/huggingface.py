@@ -143,7 +143,7 @@ def write_parquet(
 ) -> int:
     """Write one row a document with the column `ids_field` (list of int64); the number of rows.
 
-    Row groups hold about a million tokens each.
+    Each document is an array [tokens]. Row groups hold about a million tokens each.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq

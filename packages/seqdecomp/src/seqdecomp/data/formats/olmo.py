@@ -61,7 +61,7 @@ def boundaries_at_eos(
 
 
 def map_flat(path: str, name: str, dtype: str, offset_bytes: int) -> npt.NDArray[np.integer]:
-    """The ids of a flat file from `offset_bytes` on, mapped.
+    """The ids of a flat file from `offset_bytes` on: [tokens], mapped and read-only.
 
     Raises:
         InputError: the rest of the file is no whole number of ids.
@@ -101,7 +101,7 @@ def _npy_header(path: str, name: str) -> tuple[str, int]:
 
 
 def write_flat(path: Path, blocks: Iterable[npt.NDArray[np.integer]], dtype: str, header: bytes = b"") -> int:
-    """Write `header` and the blocks one after the other as little-endian `dtype`; the number of tokens."""
+    """Write `header` and the blocks ([tokens] each) as little-endian `dtype`; the number of tokens."""
     tokens = 0
     with open(path, "wb") as stream:
         stream.write(header)

@@ -24,7 +24,7 @@ MAX_MEMBER_BYTES = 16 << 20
 
 
 def read_released(unit: Unit, eos_id: int, on_bad: OnBad) -> Iterator[npt.NDArray[np.int64]]:
-    """The sequences of one shard in order, each as a document; broken members go to `on_bad`.
+    """The sequences of one shard in order, each a document, int64 [tokens]; broken members go to `on_bad`.
 
     Raises:
         InputError: the file is no tar, or a member has a dangerous name, is a link or other special file, or

@@ -34,7 +34,11 @@ def plan_text(inputs: Sequence[Input], text_unit: TextUnit, unit_bytes: int) -> 
 
 
 def read_text(unit: Unit, text_unit: TextUnit, on_bad: OnBad) -> Iterator[str]:
-    """The documents of a unit in order; what is not UTF-8 goes to `on_bad` with its place."""
+    """The documents of a unit in order; what is not UTF-8 goes to `on_bad` with its place.
+
+    Raises:
+        InputError: a file cannot be read.
+    """
     for path, name in zip(unit.paths, unit.names, strict=True):
         try:
             with open(path, "rb") as stream:
