@@ -84,7 +84,7 @@ def test_the_semantic_arm_orders_documents_by_likeness() -> None:
 @pytest.mark.parametrize(
     ("arm", "line"),
     [
-        ("concatenate", "arm: 'concatenate' is not known; give one of dd, concat,"),
+        ("concatenate", "arm: 'concatenate' is not one of dd, concat,"),
         ("single", "arm: 'single' names 0 lengths; single takes 1"),
         ("concat-1000", "arm: 'concat-1000': 1000 is not a power of two"),
         (

@@ -319,7 +319,7 @@ def test_a_build_killed_at_any_moment_resumes_to_the_same_bytes(tmp_path, worker
 def test_inputs_of_which_nothing_can_be_read_are_refused_and_the_folder_stays_free(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"body": "one"}\n{"body": "two"}\n')
     wanted = (
-        "a.jsonl, line 1: field 'text' is missing; no record could be read: mend them, or name their field "
+        "a.jsonl, line 1: field 'text' is missing; no record can be used: name the field that "
         "with --text-field or --read.ids-field"
     )
     for read in (

@@ -155,8 +155,8 @@ def test_each_source_may_have_its_own_curriculum_and_mixture(seqdecomp: Run, sto
         ("plan s --batch-tokens 0", "--batch-tokens 0: is not positive; give 1 or more"),
         (
             "plan s --batch-tokens 128 --devices 8",
-            "batch_tokens: 128 tokens are 4 rows of length 32, which 8 ranks x 1 accumulation steps cannot "
-            "share evenly; give 256, or fewer accumulation steps or ranks",
+            "batch_tokens: 128 tokens are 4 rows of length 32, which 8 x 1 (devices x micro-batches) cannot "
+            "share evenly; give 256, or change --devices or --accumulate",
         ),
         (
             "plan s --batch-tokens 128 --mixture equal --tokens 4000",
@@ -173,14 +173,35 @@ def test_each_source_may_have_its_own_curriculum_and_mixture(seqdecomp: Run, sto
         ),
         ("plan s --seed -1", "seed: -1 is negative; give 0 or more"),
         ("plan s --cycles 0", "cycles: 0 is not positive; give 1 or more"),
-        ("plan s --arm best", "arm: 'best' is not known; give one of dd,"),
+        ("plan s --arm best", "arm: 'best' is not one of dd,"),
         ("plan s --batch-tokens 128 --budget-hours 1", "--budget-hours: needs --step-times; give a run,"),
+        (
+            "plan s --batch-tokens 128 --step-times t.json --budget-hours nan",
+            "--budget-hours nan: is not a number above 0; give hours",
+        ),
+        (
+            "plan s --batch-tokens 128 --step-times t.json --budget-hours 0.001",
+            "budget: 0.001 hours are too few; one sequence takes 16 hours",
+        ),
+        (
+            "plan s --batch-tokens 128 --floor-fraction 0.5",
+            "--floor-fraction: has no effect without --budget-hours; give both or neither",
+        ),
+        ("plan s --mixture 16:1,16:2", "mixture: '16' is given twice; add up its parts"),
+        ("plan s --mixture 16:0", "mixture: '16:0' takes nothing; give some length a part above 0"),
+        ("plan s --picture s", "s: is a folder; name a file in it"),
         ("plan nowhere", "nowhere: no store here (manifest.json is missing)"),
-        ("plan s --batch-tokens 128 --leftovers drop --tokens 64", "plan: 64 tokens give no step of 128;"),
+        (
+            "plan s --batch-tokens 128 --leftovers drop --tokens 64",
+            "tokens: 64 tokens in whole sequences give no step of 128;",
+        ),
         ("plan s --lengths.max 48", "max_length: 48 is not a power of two; nearest: 32"),
     ],
 )
 def test_a_mistake_gives_one_line_and_exit_code_two(seqdecomp: Run, line: str, error: str) -> None:
+    Path("t.json").write_text(
+        json.dumps({"batch_tokens": 1, "milliseconds": {"16": 3600_000, "32": 7200_000}})
+    )
     code, out, err = seqdecomp(line)
 
     assert (code, out) == (2, "")

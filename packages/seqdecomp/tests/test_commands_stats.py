@@ -62,7 +62,11 @@ def test_text_is_tokenised_and_nothing_is_written(seqdecomp: Run) -> None:
     assert (found["skipped_records"], found["empty_documents"]) == (1, 1)
     assert [path.name for path in Path().iterdir()] == ["docs.jsonl"]
     text = seqdecomp("stats docs.jsonl --tokenizer bytes --min-length 4 --max-length 16")[1]
-    assert "skipped records 1; empty documents 1" in text
+    assert text.endswith(
+        "skipped records 1; empty documents 1\n"
+        "  docs.jsonl, line 3: no JSON: Expecting property name enclosed in double quotes at column 2\n"
+    )
+    assert found["examples"] == [text.splitlines()[-1].strip()]
     assert "dropped 1 (4.76%)" in text
 
 
@@ -108,8 +112,31 @@ def test_predicted_time_is_told_by_law_and_by_step_times(seqdecomp: Run) -> None
         ),
         ("stats --lengths minus.npy", "minus.npy: holds a negative length at place 1; correct it"),
         ("stats --lengths good.npy --max-length 128", "min_length: 256 is above max_length 128; lower it"),
-        ("stats --lengths good.npy --arm bst", "arm: 'bst' is not known; give one of dd, concat,"),
+        ("stats --lengths good.npy --arm bst", "arm: 'bst' is not one of dd, concat,"),
         ("stats --lengths good.npy --arm semantic", "arm: 'semantic' needs the tokens; build a store"),
+        ("stats good.jsonl", "good.jsonl: holds text, and there is no tokenizer;"),
+        ("stats good.jsonl --tokenizer bytes --workers 0", "workers: 0 is not positive; give 1 or more"),
+        (
+            "stats good.jsonl --tokenizer bytes --read.eos END",
+            "eos: 'END' is not in the tokenizer 'bytes', whose EOS is id 0; leave it out",
+        ),
+        (
+            "stats empty.jsonl --tokenizer bytes",
+            "empty.jsonl: no document in it; give files that hold text or tokens",
+        ),
+        (
+            "stats empty.jsonl empty.txt --tokenizer bytes",
+            "empty.jsonl and 1 more file: no document in it; give files that hold text or tokens",
+        ),
+        (
+            "stats good.jsonl --tokenizer bytes --text-field body",
+            "good.jsonl, line 1: field 'body' is missing; no record can be used: name the field that holds "
+            "the text or the ids with --text-field or --read.ids-field",
+        ),
+        (
+            "stats latin.txt --tokenizer bytes",
+            "latin.txt: not UTF-8 at byte 3; no record can be used: mend the input, or pass --format",
+        ),
         (
             "stats --lengths good.npy --step-times t",
             "--step-times: there is no file 't'; give one,",
@@ -121,6 +148,10 @@ def test_a_mistake_gives_one_line_and_exit_code_two(seqdecomp: Run, line: str, e
     np.save("wide.npy", np.ones((2, 2)))
     np.save("minus.npy", np.array([3, -1]))
     np.save("good.npy", np.array([300]))
+    Path("good.jsonl").write_text('{"text": "abc"}\n')
+    Path("empty.jsonl").write_text("")
+    Path("empty.txt").write_text("")
+    Path("latin.txt").write_bytes(b"caf\xe9")
 
     code, out, err = seqdecomp(line)
 

@@ -109,8 +109,8 @@ def test_a_batch_that_ranks_cannot_share_is_refused_with_the_batch_that_they_cou
 
     plan.check_ranks(4)
     line = (
-        "batch_tokens: 32,768 tokens are 4 rows of length 8192, which 4 ranks x 2 accumulation steps cannot "
-        "share evenly; give 65,536, or fewer accumulation steps or ranks"
+        "batch_tokens: 32,768 tokens are 4 rows of length 8192, which 4 x 2 (devices x micro-batches) cannot "
+        "share evenly; give 65,536, or change --devices or --accumulate"
     )
     with pytest.raises(InputError, match=re.escape(line)):
         plan.check_ranks(4, 2)

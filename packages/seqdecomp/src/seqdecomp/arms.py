@@ -1,5 +1,6 @@
 """The arms of a comparison: dataset decomposition and every baseline, as groups of rows for one loop."""
 
+import difflib
 import re
 from collections.abc import Sequence
 from typing import Literal
@@ -122,7 +123,9 @@ def _parse(arm: str) -> tuple[str, list[int], bool]:
     """Kind, lengths and mask of an arm's name."""
     match = _PATTERN.fullmatch(arm)
     if match is None:
-        raise InputError(f"arm: '{arm}' is not known; give one of {', '.join(ARMS)}")
+        near = difflib.get_close_matches(arm, ARMS, n=1)
+        hint = f"; nearest: '{near[0]}'" if near else ""
+        raise InputError(f"arm: '{arm}' is not one of {', '.join(ARMS)}{hint}")
     kind, numbers, mask = match.groups()
     lengths = [
         int(part[:-1]) * 1024 if part.endswith("k") else int(part) for part in numbers.split("-") if part

@@ -84,7 +84,7 @@ def build_store(
         raise
     try:
         skipped = [(e["place"], e["reason"]) for marker in markers for e in marker["examples"]]
-        require_documents(sum(marker["file"]["documents"] for marker in markers), skipped)
+        require_documents(sum(marker["file"]["documents"] for marker in markers), found.files, skipped)
     except InputError:
         _give_up(out)
         raise

@@ -204,6 +204,12 @@ def best_mixture(
         )
     chosen = [int(n + 1e-6) // s.length * s.length for n, s in zip(solved.x, stocks, strict=True)]
     total = sum(chosen)
+    if not total:
+        least = min(s.length * t for s, t in zip(stocks, seconds.tolist(), strict=True))
+        raise InputError(
+            f"budget: {budget_hours:g} hours are too few; "
+            f"one sequence takes {least / SECONDS_PER_HOUR:.4g} hours"
+        )
     return BestMixture(
         tokens=tuple(chosen),
         hours=float(np.dot(chosen, seconds)) / SECONDS_PER_HOUR,

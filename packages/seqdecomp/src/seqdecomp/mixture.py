@@ -78,8 +78,13 @@ def mixture_parts(mixture: str, stocks: Sequence[Stock]) -> list[Fraction]:
     else:
         weights = _parse(mixture, stocks)
     total = sum(weights.values())
+    if not total and any(stock.sequences for stock in stocks):
+        raise InputError(f"mixture: '{mixture}' takes nothing; give some length a part above 0")
     if not total:
-        raise InputError("mixture: there is no sequence to train on; lower --min-length or give more text")
+        raise InputError(
+            "mixture: there is no sequence to train on; "
+            "build the store with a lower --min-length or more text"
+        )
     return [weights.get(i, Fraction(0)) / total for i in range(len(stocks))]
 
 
@@ -134,8 +139,12 @@ def _shared(
 
 def _parse(mixture: str, stocks: Sequence[Stock]) -> dict[int, Fraction]:
     weights: dict[int, Fraction] = {}
+    given: set[str] = set()
     for entry in mixture.split(","):
         name, colon, part = entry.strip().rpartition(":")
+        if name in given:
+            raise InputError(f"mixture: '{name}' is given twice; add up its parts")
+        given.add(name)
         source, slash, length = name.rpartition("/")
         try:
             weight = Fraction(part)

@@ -159,8 +159,11 @@ class Plan:
         """Checks that every step's batch can be cut into equal parts for the ranks.
 
         Raises:
-            InputError: it cannot; the line says which batch could.
+            InputError: it cannot, and the line says which batch could; or there is no rank or step.
         """
+        for name, number in (("devices", world_size), ("accumulate", accumulation)):
+            if number < 1:
+                raise InputError(f"{name}: {number} is not positive; give 1 or more")
         for group in np.unique(self.group_of_step[self.first_step :]).tolist():
             self._check_share(group, world_size, accumulation)
 
@@ -230,8 +233,8 @@ class Plan:
             fitting = -(-self.batch_tokens // (longest * parts)) * longest * parts
             raise InputError(
                 f"batch_tokens: {self.batch_tokens:,} tokens are {rows} rows of length "
-                f"{self.groups[group].length}, which {world_size} ranks x {accumulation} accumulation steps "
-                f"cannot share evenly; give {fitting:,}, or fewer accumulation steps or ranks"
+                f"{self.groups[group].length}, which {world_size} x {accumulation} (devices x micro-batches) "
+                f"cannot share evenly; give {fitting:,}, or change --devices or --accumulate"
             )
 
 

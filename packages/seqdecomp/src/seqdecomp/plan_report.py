@@ -63,8 +63,9 @@ class PlanReport:
             f"{'group':<16}{'rows':>13}{'taken':>13}{'passes':>8}{'rows/step':>11}{'steps':>9}  left over"
         ]
         for use in self.groups:
-            rest = f"{use.partial} rows in a smaller batch" if use.partial else ""
-            rest = f"{use.dropped} rows dropped" if use.dropped else rest
+            left = use.dropped or use.partial
+            rest = f"{left:,} row{'s' * (left != 1)}" if left else ""
+            rest += " dropped" if use.dropped else " in a smaller batch" if use.partial else ""
             lines.append(
                 f"{use.label:<16}{use.available:>13,}{use.selected:>13,}{use.passes:>8.2f}"
                 f"{use.rows_per_step:>11,}{use.steps:>9,}  {rest}".rstrip()

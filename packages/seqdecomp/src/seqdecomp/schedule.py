@@ -91,8 +91,8 @@ def uses_of_groups(
     if not any(use.steps for use in uses):
         tokens = sum(use.selected * use.length for use in uses)
         raise InputError(
-            f"plan: {tokens:,} tokens give no step of {batch_tokens:,}; "
-            "lower --batch-tokens, give more text, or keep leftovers"
+            f"tokens: {tokens:,} tokens in whole sequences give no step of {batch_tokens:,}; "
+            "raise --tokens, lower --batch-tokens, or keep leftovers"
         )
     return tuple(uses)
 

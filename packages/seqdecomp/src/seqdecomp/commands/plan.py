@@ -93,10 +93,14 @@ def _lay_out(
     """The plan; with a budget (hours, floor fraction), of the best mixture, which comes with it."""
     from dataclasses import asdict
 
+    from toolkit_shared.errors import InputError
+
     from seqdecomp.planning import plan_for
 
     options = {**options, **asdict(settings), "min_length": lengths.min, "max_length": lengths.max}
     if budget[0] is None:
+        if budget[1]:
+            raise InputError("--floor-fraction: has no effect without --budget-hours; give both or neither")
         return plan_for(store, **options), None
     everything = plan_for(store, **{**options, "mixture": "natural", "tokens": None})
     best = _best_mixture(everything, times, options, budget[0], budget[1])
@@ -114,8 +118,8 @@ def _best_mixture(
 
     if times is None:
         raise InputError("--budget-hours: needs --step-times; give a run, a JSON table or paper-1b-h100")
-    if hours <= 0:
-        raise InputError(f"--budget-hours {hours:g}: is not positive; give hours above 0")
+    if not 0 < hours < float("inf"):
+        raise InputError(f"--budget-hours {hours:g}: is not a number above 0; give hours")
     if not 0 <= floor <= 1:
         raise InputError(f"--floor-fraction {floor:g}: is not from 0 to 1; give for example 0.5")
     return best_mixture(

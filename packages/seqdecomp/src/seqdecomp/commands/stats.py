@@ -54,7 +54,7 @@ def stats(
 
     read = read if format is None else replace(read, format=format)
     read = read if text_field is None else replace(read, text_field=text_field)
-    documents, notes = _documents(
+    documents, notes, examples = _documents(
         inputs, lengths, tokenizer=tokenizer, read=read, workers=workers, engine=engine, strict=strict
     )
     found = corpus_statistics(
@@ -65,14 +65,15 @@ def stats(
         **asdict(settings),
     )
     remarks = "; ".join(f"{name.replace('_', ' ')} {number:,}" for name, number in notes.items() if number)
-    text = found.to_text() + (f"\n{remarks}" if remarks else "")
-    emit({**found.as_dict(), **notes, "settings": asdict(settings)}, text, as_json=json)
+    text = "\n".join([found.to_text(), *([remarks] if remarks else []), *(f"  {line}" for line in examples)])
+    document = {**found.as_dict(), **notes, "examples": examples, "settings": asdict(settings)}
+    emit(document, text, as_json=json)
 
 
 def _documents(
     inputs: Sequence[str], lengths: Path | None, **options: Any
-) -> "tuple[Documents, dict[str, int]]":
-    """The documents of a lengths file or of inputs, and what reading them had to remark."""
+) -> "tuple[Documents, dict[str, int], list[str]]":
+    """The documents of a lengths file or of inputs, what reading them had to remark, and corrupt records."""
     from toolkit_shared.errors import InputError
     from toolkit_shared.progress import progress_bar
 
@@ -82,7 +83,7 @@ def _documents(
     if lengths is not None:
         if inputs:
             raise InputError("--lengths: inputs are given as well; give only one of them")
-        return Documents.from_lengths_file(lengths), {}
+        return Documents.from_lengths_file(lengths), {}, []
     with progress_bar(None, "read", "units") as progress:
         found = read_document_lengths(inputs, progress=progress, **options)
     notes = {
@@ -90,4 +91,5 @@ def _documents(
         "skipped_records": found.skipped_records,
         "empty_documents": found.empty_documents,
     }
-    return Documents.of_lengths(found.lengths), notes
+    examples = [f"{place}: {reason}" for place, reason in found.examples]
+    return Documents.of_lengths(found.lengths), notes, examples

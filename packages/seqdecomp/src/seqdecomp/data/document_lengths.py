@@ -87,7 +87,7 @@ def read_document_lengths(
     ]
     parts = list(map_shards(measure_unit, tasks, workers=workers, engine=engine, progress=progress))
     examples = tuple((e["place"], e["reason"]) for part in parts for e in part[2].examples)[:MAX_EXAMPLES]
-    require_documents(sum(len(part[0]) for part in parts), examples)
+    require_documents(sum(len(part[0]) for part in parts), found.files, examples)
     return DocumentLengths(
         lengths=np.concatenate([np.zeros(0, np.int64), *(part[0] for part in parts)]),
         documents_without_eos=sum(part[1] for part in parts),

@@ -43,22 +43,28 @@ class Skipped:
             self.examples.append({"place": place, "reason": reason})
 
 
-def require_documents(documents: int, examples: Sequence[tuple[str, str]]) -> None:
-    """Refuse inputs of which nothing could be read: most often a field has another name.
+def require_documents(documents: int, inputs: Sequence[Input], examples: Sequence[tuple[str, str]]) -> None:
+    """Refuse inputs of which nothing could be read: they are empty, or most often a field has another name.
 
     Args:
         documents: How many documents were read.
+        inputs: The files.
         examples: Place and reason of the first records that were left out.
 
     Raises:
-        InputError: there is no document, and there are records that were left out.
+        InputError: there is no document.
     """
-    if not documents and examples:
-        place, reason = examples[0]
-        raise InputError(
-            f"{place}: {reason}; no record could be read: mend them, or name their field with --text-field "
-            "or --read.ids-field"
-        )
+    if documents:
+        return
+    if not examples:
+        others = len(inputs) - 1
+        more = f" and {others} more file{'s' * (others > 1)}" if others else ""
+        raise InputError(f"{inputs[0].name}{more}: no document in it; give files that hold text or tokens")
+    place, reason = examples[0]
+    cure = "mend the input, or pass --format"
+    if reason.startswith("field "):
+        cure = "name the field that holds the text or the ids with --text-field or --read.ids-field"
+    raise InputError(f"{place}: {reason}; no record can be used: {cure}")
 
 
 def encode_unit(

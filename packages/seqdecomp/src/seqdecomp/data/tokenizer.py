@@ -59,7 +59,7 @@ class ByteTokenizer:
     eos_text = "<|endoftext|>"
 
     def encode_batch(self, texts: Sequence[str]) -> list[npt.NDArray[np.uint32]]:
-        """Ids 1..256 of each text's UTF-8 bytes; a lone surrogate becomes the byte of '?'."""
+        """Ids 1..256 of each text's UTF-8 bytes, uint32 [bytes]; a lone surrogate becomes the byte of '?'."""
         return [
             np.frombuffer(text.encode("utf-8", errors="replace"), np.uint8).astype(np.uint32) + 1
             for text in texts
@@ -90,7 +90,7 @@ class FileTokenizer:
         self.eos_text, self.eos_id = find_eos(tokenizer, spec, eos)
 
     def encode_batch(self, texts: Sequence[str]) -> list[npt.NDArray[np.uint32]]:
-        """Token ids of each text, without special tokens; a lone surrogate is read as '?'."""
+        """Ids of each text, uint32 [tokens], without special tokens; a lone surrogate is read as '?'."""
         try:
             encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
         except (UnicodeEncodeError, TypeError):
@@ -118,7 +118,11 @@ def load_tokenizer(spec: str | Path, *, eos: str = "") -> Tokenizer:
         InputError: there is no such tokenizer, it cannot be read, or it has no such EOS token.
     """
     if str(spec) == "bytes":
+        if eos not in ("", ByteTokenizer.eos_text):
+            raise InputError(f"eos: '{eos}' is not in the tokenizer 'bytes', whose EOS is id 0; leave it out")
         return ByteTokenizer()
+    if not str(spec).strip():
+        raise InputError("--tokenizer: is empty; give 'bytes', a tokenizer.json or a hub name")
     import tokenizers  # 50 ms; the byte tokenizer does without
 
     path = Path(spec)
