@@ -320,7 +320,7 @@ def test_inputs_of_which_nothing_can_be_read_are_refused_and_the_folder_stays_fr
     (tmp_path / "a.jsonl").write_text('{"body": "one"}\n{"body": "two"}\n')
     wanted = (
         "a.jsonl, line 1: field 'text' is missing; no record can be used: name the field that "
-        "with --text-field or --read.ids-field"
+        "holds the text or the ids with --text-field or --read.ids-field"
     )
     for read in (
         lambda: build_store([tmp_path / "a.jsonl"], tmp_path / "store", tokenizer="bytes"),
