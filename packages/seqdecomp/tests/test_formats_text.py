@@ -340,6 +340,14 @@ def test_inputs_that_cannot_be_used_are_refused(tmp_path):
     )
 
 
+def test_a_store_among_other_inputs_is_refused(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": "abc"}\n')
+    build_store([tmp_path / "a.jsonl"], tmp_path / "s", tokenizer="bytes")
+    line = f"{tmp_path}/s: a store cannot be one input of several; give it alone, or export it"
+    assert refused(find_inputs, [tmp_path / "a.jsonl", tmp_path / "s"]) == line
+    assert refused(find_inputs, [], sources={"web": tmp_path / "s"}) == line
+
+
 # Lengths without a store
 
 

@@ -60,7 +60,8 @@ def find_inputs(
     each of `sources` is one by its given name.
 
     Raises:
-        InputError: an input does not exist, gives no file or none of its own, or its format is not known.
+        InputError: an input does not exist, is a store, gives no file or none of its own, or its format is
+            not known.
     """
     last_parts = [Path(item).name or str(item) for item in inputs]
     named = [
@@ -70,6 +71,9 @@ def find_inputs(
     named += [(name, str(path)) for name, path in (sources or {}).items()]
     if not named:
         raise InputError("inputs: none given; name at least one file, folder or glob")
+    for _, item in named:
+        if is_store(Path(item)):
+            raise InputError(f"{item}: a store cannot be one input of several; give it alone, or export it")
     names = tuple(dict.fromkeys(name for name, _ in named))
     files: list[Input] = []
     seen: set[str] = set()
