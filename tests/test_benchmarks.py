@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from toolkit_shared.report import render_figures, render_report
+from toolkit_shared.results import read_results
 
 from benchmarks import cli_startup, run, run_demos
 from tests.workspace import ROOT, TOOLKITS, commands_of, write_script
@@ -55,6 +57,18 @@ def test_a_question_that_fails_stops_no_other_and_is_named(
         (["-m", f"benchmarks.ape.{name}", "--scale", "smoke"], ROOT) for name in ("one", "bad", "two")
     ]
     assert capsys.readouterr().err.endswith("benchmarks: 1 of 3 failed: ape.bad\n")
+
+
+def test_the_report_is_what_the_results_it_names_give() -> None:
+    folder = ROOT / "benchmarks"
+    report = (folder / "REPORT.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"\]\(results/([^)]+\.json)\)", report))
+    results = {name: result for name, result in read_results(folder / "results").items() if name in named}
+
+    assert len(results) == len(named) > 0
+    assert report == render_report(results), "the report is old or was edited by hand; run make report"
+    for name, picture in render_figures(results).items():
+        assert (folder / "figures" / name).read_text(encoding="utf-8") == picture
 
 
 @pytest.mark.parametrize("toolkit", TOOLKITS)

@@ -19,10 +19,13 @@ from tests.workspace import ROOT, SOURCES, TOOLKITS, write_script
 READMES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
+    ROOT / "shared" / "README.md",
+    ROOT / "benchmarks" / "README.md",
     *(ROOT / "packages" / name / "README.md" for name in TOOLKITS),
 ]
 SHOWN_ONLY = {"text", "yaml", "json", "toml"}
 BLOCK = re.compile(r"(?P<comment><!--[^\n]*-->\n)?^```(?P<language>\S*)\n(?P<code>.*?)^```$", re.M | re.S)
+LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)")
 COMMENT = re.compile(r"<!-- (?P<mark>not run|slow): \S.* -->\n")
 
 
@@ -100,6 +103,13 @@ def test_slow_blocks_run_too(readme: Path, tmp_path: Path) -> None:
     folder.mkdir()
 
     run_blocks(readme, folder, slow=True)
+
+
+@pytest.mark.parametrize("readme", [*READMES, ROOT / "CHANGELOG.md"], ids=name_of)
+def test_every_link_to_a_file_leads_to_one(readme: Path) -> None:
+    links = LINK.findall(readme.read_text(encoding="utf-8"))
+
+    assert [link for link in links if not (readme.parent / link).exists()] == []
 
 
 EXAMPLE = """\
