@@ -90,6 +90,7 @@ def test_demo_and_claims_take_the_options_that_make_gives_them(
     assert options <= set(re.findall(r"(?<![\w-])--[a-z-]+", text))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("toolkit", TOOLKITS)
 def test_every_public_name_resolves(toolkit: str) -> None:
     module = import_name(toolkit)

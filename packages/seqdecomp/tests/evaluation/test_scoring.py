@@ -126,6 +126,7 @@ def test_bfloat16_losses_are_finite_and_near_those_of_float32():
 @pytest.mark.slow
 def test_a_transformers_model_is_scored_as_it_scores_itself():
     import transformers
+
     torch.manual_seed(0)
     config = transformers.GPT2Config(vocab_size=97, n_positions=64, n_embd=32, n_layer=2, n_head=2)
     model = transformers.GPT2LMHeadModel(config).eval()
