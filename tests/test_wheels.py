@@ -80,13 +80,14 @@ def test_an_unpacked_wheel_answers_help_with_toolkit_shared_and_nothing_else_of_
     sources = [str(folder / "src") for folder in FOLDERS.values()]
     program = (
         f"import sys; sys.path[:] = [{str(tmp_path)!r}] + [p for p in sys.path if p not in {sources!r}]; "
-        f"import {module}.cli, toolkit_shared.cli; "
+        f"import {module}.cli, toolkit_shared.cli; from importlib.metadata import version; "
         f"assert {module}.__file__.startswith({str(tmp_path)!r}), {module}.__file__; "
         f"assert toolkit_shared.__file__.startswith({str(tmp_path)!r}); "
+        f"assert version({name!r}) == getattr({module}, '__version__', version({name!r})); "
         f"raise SystemExit({module}.cli.main())"
     )
 
-    # then every help is printed
+    # then every help is printed, by a module of the wheel's version
     for argv in (["--help"], *([command, "--help"] for command in commands_of(name))):
         done = subprocess.run(
             [sys.executable, "-c", program, *argv], cwd=tmp_path, capture_output=True, text=True
