@@ -101,6 +101,12 @@ def test_devices_that_are_not_there_are_refused_in_one_line():
             trainer_defaults("cuda")
 
 
+def test_an_unknown_strategy_is_refused_in_one_line():
+    with pytest.raises(InputError, match=r"^--strategy: 'dpp' is not one of auto, .*; nearest: 'ddp'$"):
+        trainer_defaults("cpu", strategy="dpp")
+    assert trainer_defaults("cpu", strategy="ddp")["strategy"] == "ddp"
+
+
 def test_several_cpu_processes_are_spawned_rather_than_the_script_run_again():
     assert trainer_defaults("cpu", devices=2)["strategy"] == "ddp_spawn"
     assert trainer_defaults("cpu")["strategy"] == "auto"

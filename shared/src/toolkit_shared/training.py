@@ -1,5 +1,6 @@
 """What Lightning trainings share: checkpoints that are whole, progress, throughput, a device's defaults."""
 
+import difflib
 import logging
 import os
 import time
@@ -178,7 +179,7 @@ def trainer_defaults(device: str, *, devices: int = 1, strategy: str = "auto") -
             optimizer state; any other name is Lightning's.
 
     Raises:
-        InputError: the device is not known, or there is no such device here.
+        InputError: the device or the strategy is not known, or there is no such device here.
     """
     if device not in ("auto", "cpu", "cuda"):
         raise InputError(f"--device: '{device}' is not one of auto, cpu, cuda")
@@ -209,4 +210,11 @@ def _strategy(name: str, *, on_cuda: bool, devices: int) -> Any:
     if name == "auto" and devices > 1:
         # A CPU run may come from a library call, whose script must not be started a second time.
         return "ddp" if on_cuda else "ddp_spawn"
+    from lightning.pytorch.strategies import StrategyRegistry
+
+    known = ["auto", "fsdp2", *StrategyRegistry.available_strategies()]
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"; nearest: '{near[0]}'" if near else ""
+        raise InputError(f"--strategy: '{name}' is not one of {', '.join(sorted(known))}{hint}")
     return name

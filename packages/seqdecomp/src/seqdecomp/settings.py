@@ -1,5 +1,6 @@
 """The settings that several commands share; plain values only, each checked where it is made."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -179,8 +180,10 @@ class ModelSettings:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name}: {value} is not positive; give 1 or more")
-        if self.rope_base <= 1:
-            raise ValueError(f"rope_base: {self.rope_base:g} is not above 1; the paper has 100000")
+        if not 1 < self.rope_base < math.inf:
+            raise ValueError(f"rope_base: {self.rope_base:g} is not a number above 1; the paper has 100000")
+        if not 0 < self.norm_eps < math.inf:
+            raise ValueError(f"norm_eps: {self.norm_eps:g} is not a number above 0; give for example 1e-5")
         sizes = self.sizes()
         if sizes["width"] % sizes["num_heads"] or (sizes["width"] // sizes["num_heads"]) % 2:
             raise ValueError(
@@ -252,15 +255,16 @@ class OptimizationSettings:
     z_loss: float = 1e-4
 
     def __post_init__(self) -> None:
-        if self.lr <= 0:
-            raise ValueError(f"lr: {self.lr:g} is not positive; the paper has 0.003")
+        for name, usual in (("lr", "the paper has 0.003"), ("eps", "give for example 1e-8")):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name}: {getattr(self, name):g} is not a number above 0; {usual}")
         for name in ("final_lr", "weight_decay", "gradient_clip", "z_loss", "warmup_steps"):
             value = getattr(self, name)
-            if value is not None and value < 0:
-                raise ValueError(f"{name}: {value:g} is negative; give 0 or more")
+            if value is not None and not 0 <= value < math.inf:
+                raise ValueError(f"{name}: {value:g} is negative or no number; give 0 or more")
         for name in ("beta1", "beta2"):
             if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name}: {getattr(self, name):g} is not in [0, 1)")
+                raise ValueError(f"{name}: {getattr(self, name):g} is not in [0, 1); give for example 0.95")
 
     def warmup(self, total_steps: int) -> int:
         """Steps of warm-up in a run of `total_steps`."""
