@@ -11,7 +11,7 @@ GOLDEN = json.loads((Path(__file__).parent / "goldens" / "released_planner.json"
 
 
 def test_the_published_example_gives_the_released_helpers_numbers() -> None:
-    # Oracle 3.
+    # Obtained by running the script that was released with the paper.
     plan = released_plan(
         tokens=28_795_904_000,
         epochs=8,
