@@ -149,7 +149,7 @@ def test_partial_batches_are_filled_with_ignored_rows_evenly_or_to_full_size():
 def test_a_batch_too_small_for_the_ranks_is_refused_with_the_batch_that_fits():
     store = make_store()
     plan = make_plan(store, batch_tokens=64)
-    with pytest.raises(InputError, match=r"batch_tokens: 64 tokens .* 4 ranks x 1 .* give 128"):
+    with pytest.raises(InputError, match=r"batch_tokens: 64 tokens .* 4 x 1 .* give 128"):
         StepDataset(store, plan, world_size=4)
 
 

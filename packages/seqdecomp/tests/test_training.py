@@ -404,7 +404,17 @@ def test_a_checkpoint_of_another_rotary_base_is_refused_in_one_line(tmp_path, ca
 def test_wrong_devices_and_ranks_are_refused_in_one_line(tmp_path, capsys):
     store = build_store(tmp_path)
     assert call(*train_command(store, tmp_path / "a", accumulate=3)) == 2
-    assert "3 accumulation steps" in capsys.readouterr().err
+    assert "1 x 3 (devices x micro-batches)" in capsys.readouterr().err
+    for name, value, line in (
+        ("devices", 0, "devices: 0 is not positive; give 1 or more"),
+        ("accumulate", 0, "accumulate: 0 is not positive; give 1 or more"),
+        ("workers", -1, "workers: -1 is negative; give 0 or more"),
+        ("batch-tokens", 0, "batch_tokens: 0 is not a multiple of length 8; give 32"),
+        ("tokens", -256, "tokens: -256 is not positive; give 1 or more"),
+        ("seed", -1, "seed: -1 is negative; give 0 or more"),
+    ):
+        assert call(*train_command(store, tmp_path / "b", **{name: value})) == 2
+        assert capsys.readouterr().err == f"seqdecomp train: error: {line}\n"
     assert call(*train_command(store, tmp_path / "b", model="9b")) == 2
     assert "'9b' is not one of tiny, 160m" in capsys.readouterr().err
 

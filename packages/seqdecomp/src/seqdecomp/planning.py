@@ -73,7 +73,7 @@ def plan_for(
         "by_source": "/" in mixture or "=" in curriculum, "overflow_seed": store.settings.seed,
         "store": store.fingerprint,
     }  # fmt: skip
-    _check_range(settings)
+    _check_settings(settings)
     if state is None:
         return _make(store, settings, None, 0)
     changed = differing_fields(state["settings"], settings)
@@ -95,11 +95,13 @@ def restore_plan(store: Store, state: Mapping[str, Any]) -> Plan:
     return _make(store, state["settings"], before, state["first_step"])
 
 
-def _check_range(settings: Mapping[str, Any]) -> None:
+def _check_settings(settings: Mapping[str, Any]) -> None:
     try:
         DecompositionSettings(**{name: settings[name] for name in ("min_length", "max_length", "seed")})
     except ValueError as error:
         raise InputError(str(error)) from None
+    if settings["tokens"] is not None and settings["tokens"] < 1:
+        raise InputError(f"tokens: {settings['tokens']} is not positive; give 1 or more")
 
 
 def _make(store: Store, settings: Mapping[str, Any], previous: Plan | None, first_step: int) -> Plan:

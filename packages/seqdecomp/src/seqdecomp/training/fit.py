@@ -172,6 +172,8 @@ def fit(
     optimization, execution = optimization or OptimizationSettings(), execution or ExecutionSettings()
     out, began = Path(out), time.perf_counter()
     plan.check_ranks(devices, accumulation)
+    if workers < 0:
+        raise InputError(f"workers: {workers} is negative; give 0 or more")
     arguments = trainer_defaults(device, devices=devices, strategy=strategy)
     if execution.precision != "auto":
         arguments["precision"] = execution.precision
