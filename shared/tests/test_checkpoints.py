@@ -2,7 +2,7 @@ import json
 
 import pytest
 import torch
-from toolkit_shared.checkpoints import load_pretrained, save_pretrained
+from toolkit_shared.checkpoints import load_pretrained, misfit, save_pretrained
 from toolkit_shared.errors import InputError
 
 
@@ -25,6 +25,16 @@ def test_the_same_weights_give_the_same_bytes(tmp_path):
     save_pretrained(tmp_path / "two", dict(reversed(weights.items())), {"y": 2, "x": 1})
     for name in ("model.safetensors", "config.json"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_weights_that_do_not_fit_are_told_in_one_phrase():
+    own = {"a": torch.zeros(2, 3), "b": torch.zeros(4), "c": torch.zeros(1)}
+    assert misfit(own, {name: torch.ones_like(value) for name, value in own.items()}) is None
+    found = {"a": torch.zeros(3, 2), "b": torch.zeros(()), "d": torch.zeros(1)}
+    assert misfit(own, found) == (
+        "a is 3 x 2 in the file and 2 x 3 in the model; b is a scalar in the file and 4 in the model; "
+        "c is missing; 1 more"
+    )
 
 
 def test_folders_that_are_not_models_are_refused_in_one_line(tmp_path):

@@ -1,3 +1,4 @@
+import json
 import math
 from pathlib import Path
 
@@ -141,9 +142,34 @@ def test_a_folder_that_holds_another_model_is_refused_in_one_line(tiny_model, tm
     (tmp_path / "config.json").write_text(
         '{"model_type": "openlm", "width": 32, "num_layers": 2, "num_heads": 2}'
     )
-    with pytest.raises(InputError, match="do not fit") as caught:
+    with pytest.raises(InputError) as caught:
         OpenLM.from_pretrained(tmp_path)
-    assert "\n" not in str(caught.value)
+    assert str(caught.value) == (
+        f"{tmp_path}: config.json and weights do not fit: layers.0.attention.in_proj.weight is 192 x 64 in the "
+        "file and 96 x 32 in the model; layers.0.attention.k_norm.weight is 64 in the file and 32 in the "
+        "model; layers.0.attention.out_proj.weight is 64 x 64 in the file and 32 x 32 in the model; 16 more; "
+        "correct config.json"
+    )
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "line"),
+    [
+        ("width", None, "field 'width' is None; it must be above 0"),
+        ("width", "32", "field 'width' is '32'; it must be above 0"),
+        ("num_layers", True, "field 'num_layers' is True; it must be above 0"),
+        ("max_length", -1, "field 'max_length' is -1; it must be above 0"),
+        ("depth", 2, "field 'depth' is not known; remove it"),
+        ("num_heads", 3, "num_heads: 3 does not divide width 64 into an even head width"),
+    ],
+)
+def test_a_wrong_field_of_a_models_config_is_named(tiny_model, tmp_path, field, value, line):
+    tiny_model.save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, field: value}))
+    with pytest.raises(InputError) as caught:
+        OpenLM.from_pretrained(tmp_path)
+    assert str(caught.value) == f"{tmp_path}: config.json: {line}"
 
 
 def test_initial_weights_have_the_stated_spreads_and_limits():

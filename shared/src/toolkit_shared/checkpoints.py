@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
+_SHOWN = 3
 
 
 def save_pretrained(
@@ -57,6 +58,28 @@ def load_pretrained(path_or_hub_id: str | Path) -> "tuple[dict[str, Tensor], dic
     if not isinstance(values, dict):
         raise InputError(f"{config}: holds {type(values).__name__}, not an object of fields")
     return state_dict, values
+
+
+def misfit(own: "Mapping[str, Tensor]", found: "Mapping[str, Tensor]") -> str | None:
+    """Why weights `found` cannot be loaded into a model with the weights `own`, in a phrase; None if they can.
+
+    Names and shapes are compared; of many differences the first three are named.
+    """
+    problems = [f"{name} is missing" for name in own if name not in found]
+    problems += [f"{name} is none of the model's weights" for name in found if name not in own]
+    for name in own.keys() & found.keys():
+        there, here = (tuple(weights[name].shape) for weights in (found, own))
+        if there != here:
+            problems.append(f"{name} is {_by(there)} in the file and {_by(here)} in the model")
+    if not problems:
+        return None
+    problems.sort()
+    more = len(problems) - _SHOWN
+    return "; ".join(problems[:_SHOWN]) + (f"; {more} more" if more > 0 else "")
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape)) or "a scalar"
 
 
 def _local_folder(path_or_hub_id: str | Path) -> Path:

@@ -7,13 +7,18 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
-from toolkit_shared.checkpoints import load_pretrained, save_pretrained
+from toolkit_shared.checkpoints import load_pretrained, misfit, save_pretrained
 from toolkit_shared.errors import InputError
 from torch import Tensor, nn
 
 from seqdecomp.model.attention import AttentionImplementation, DocumentLayout, attend, document_layout
 
 MODEL_TYPE = "openlm"
+# What config.json holds beside the type.
+_CONFIG: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("vocab_size", "width", "num_layers", "num_heads", "max_length"), int),
+    **dict.fromkeys(("rope_base", "norm_eps"), (int, float)),
+}
 
 
 class OpenLM(nn.Module):
@@ -126,12 +131,19 @@ class OpenLM(nn.Module):
                 "give a folder written by seqdecomp train or convert the checkpoint first"
             )
         arguments = {name: value for name, value in config.items() if name != "model_type"}
+        for name in ("width", "num_layers", "num_heads", *arguments):
+            value: Any = arguments.get(name)
+            if name not in _CONFIG:
+                raise InputError(f"{path}: config.json: field '{name}' is not known; remove it")
+            if not isinstance(value, _CONFIG[name]) or isinstance(value, bool) or value <= 0:
+                raise InputError(f"{path}: config.json: field '{name}' is {value!r}; it must be above 0")
         try:
             model = cls(**arguments, attention=attention)
-            model.load_state_dict(state_dict)
-        except (TypeError, ValueError, RuntimeError) as error:
-            reason = " ".join(str(error).split())
-            raise InputError(f"{path}: config and weights do not fit: {reason}") from None
+        except ValueError as error:
+            raise InputError(f"{path}: config.json: {error}") from None
+        if reason := misfit(model.state_dict(), state_dict):
+            raise InputError(f"{path}: config.json and weights do not fit: {reason}; correct config.json")
+        model.load_state_dict(state_dict)
         return model
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from toolkit_shared.checkpoints import load_pretrained
+from toolkit_shared.checkpoints import load_pretrained, misfit
 from toolkit_shared.errors import InputError
 from torch import Tensor
 
@@ -147,9 +147,11 @@ def _read(source: str | Path | Mapping[str, Any], where: str) -> Mapping[str, An
             source = torch.load(source, map_location="cpu", weights_only=True)
         except FileNotFoundError:
             raise InputError(f"{where}: no such file; give an open_lm checkpoint (.pt)") from None
-        except Exception as error:  # the unpickler raises many kinds
-            reason = str(error).splitlines()[0]
-            raise InputError(f"{where}: cannot be read as a weights-only checkpoint: {reason}") from None
+        except Exception:  # the unpickler raises many kinds, and explains torch's options at length
+            raise InputError(
+                f"{where}: cannot be read as a weights-only checkpoint; give a file of torch.save that holds "
+                "tensors and plain values"
+            ) from None
         if not isinstance(source, Mapping):
             raise InputError(f"{where}: holds {type(source).__name__}, not a state dict")
     inner = source.get("state_dict", source)
@@ -168,8 +170,8 @@ def _plain_names(state: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def _load(model: OpenLM, weights: Mapping[str, Tensor], where: str) -> None:
-    try:
-        model.load_state_dict(dict(weights))
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{where}: the weights do not fit the model: {reason}") from None
+    if reason := misfit(model.state_dict(), weights):
+        raise InputError(
+            f"{where}: the weights do not fit the model: {reason}; make the model's sizes those of the file"
+        )
+    model.load_state_dict(dict(weights))
