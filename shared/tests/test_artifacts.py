@@ -16,6 +16,7 @@ from toolkit_shared.artifacts import (
     claim_folder,
     fingerprint,
     read_json,
+    require_place,
     sha256_file,
     write_bytes,
     write_json,
@@ -64,6 +65,13 @@ def test_a_folder_in_place_of_the_file_is_refused_before_anything_is_written(tmp
         atomic_path(tmp_path),
     ):
         raise AssertionError("nothing may be computed for it")
+
+
+def test_a_place_is_required_before_the_work_and_its_folders_are_made(tmp_path: Path) -> None:
+    require_place(tmp_path / "a/b/c.json")
+    assert (tmp_path / "a/b").is_dir()
+    with pytest.raises(InputError, match="a/b: is a folder; name a file in it"):
+        require_place(tmp_path / "a/b")
 
 
 def test_a_file_in_place_of_a_parent_is_refused(tmp_path: Path) -> None:

@@ -46,9 +46,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         OSError: the disk is full, or the like; it names `path`.
     """
     path = Path(path)
-    if path.is_dir():
-        raise InputError(f"{path}: is a folder; name a file in it")
-    _make_folder(path.parent)
+    require_place(path)
     name = f".tmp-{_machine()}-{os.getpid()}-{secrets.token_hex(4)}-{path.name[-100:]}"
     temporary = path.parent / name
     _in_use.add(name)
@@ -67,6 +65,22 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     finally:
         _in_use.discard(name)
     _flush(path.parent, os.O_RDONLY)
+
+
+def require_place(path: str | Path) -> None:
+    """Make sure, before the work whose result it is to hold, that the file `path` can be written.
+
+    Missing parent folders are made.
+
+    Raises:
+        InputError: `path` is a folder, or its parent cannot be made or written to.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; name a file in it")
+    _make_folder(path.parent)
+    if not os.access(path.parent, os.W_OK):
+        raise InputError(f"{path.parent}: cannot be written to; choose another place")
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:

@@ -103,7 +103,7 @@ def test_question_and_options_always_fit_and_cut_texts_are_counted(write_records
     # a bigram model sees only the token before, which the cut leaves as it is
     for cut_losses, losses in zip(result.option_losses, whole.option_losses, strict=True):
         assert cut_losses == pytest.approx(losses)
-    with pytest.raises(InputError, match=r"^toefl: question 'what is .*' has 45 tokens; the model's context"):
+    with pytest.raises(InputError, match=r"^toefl: question 'what is .*' and its options have 55 tokens"):
         evaluate_choice_set(Scorer(model=bigram_scorer.model, max_length=40), tokenizer, choices)
 
 

@@ -185,6 +185,17 @@ def test_only_the_named_tasks_are_run(model, write_records, capsys):
         ),
         (("--data", "broken.jsonl", "--tokenizer", "bytes"), "broken.jsonl, line 1: no JSON: "),
         (
+            ("--data", "texts.jsonl", "--tokenizer", "bytes"),
+            "texts.jsonl, line 2: field 'text' is missing or no text; mend or remove the record",
+        ),
+        (("--data", "latin.txt", "--tokenizer", "bytes"), "latin.txt: not UTF-8 at byte 3; convert the file"),
+        (("--data", "empty.txt", "--tokenizer", "bytes"), "empty.txt: is empty; give a file that holds text"),
+        (
+            ("--data", "oracle.jsonl", "--tokenizer", "bytes", "--protocol.mdqa-prompt", "none.prompt"),
+            "none.prompt: cannot be read (No such file or directory); give a text file with the prompt",
+        ),
+        (("--data", "piqa.jsonl", "--out", "model"), "model: is a folder; name a file in it"),
+        (
             ("--data", "piqa.jsonl", "piqa.jsonl.gz", "--tokenizer", "bytes"),
             "piqa.jsonl.gz: task 'piqa' is also ",
         ),
@@ -197,6 +208,9 @@ def test_each_wrong_input_is_one_line_and_exit_code_2(
     write_records("piqa.jsonl.gz", PIQA)
     write_records("odd.jsonl", [{"a": 1, "b": 2}])
     write_records("empty.jsonl", [])
+    write_records("texts.jsonl", [{"text": "abc"}, {"body": "abc"}])
+    (tmp_path / "latin.txt").write_bytes(b"caf\xe9")
+    (tmp_path / "empty.txt").write_text("")
     write_records("kv.jsonl", KEY_VALUES)
     write_records("oracle.jsonl", ORACLE)
     (tmp_path / "broken.jsonl").write_text('{"query": "a"\n')

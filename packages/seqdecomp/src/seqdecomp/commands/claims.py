@@ -44,7 +44,7 @@ def claims(
     import os
     import time
 
-    from toolkit_shared.artifacts import write_json, write_text
+    from toolkit_shared.artifacts import require_place, write_json, write_text
     from toolkit_shared.cli import emit
     from toolkit_shared.errors import InputError, require
     from toolkit_shared.progress import progress_bar
@@ -81,6 +81,8 @@ def claims(
     variant = "-".join(part for part in parts if part)
     folder = out or Path("runs/claims") / ("seqdecomp" + f"-{variant}" * bool(variant))
     cores = 1 if scale == "gpu" else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    if results is not None:
+        require_place(results / "any.json")
     environment = capture_environment(summary.PACKAGES, threads=1)
     started, clock = timestamp(), time.monotonic()
     with progress_bar(number * len(chosen), "claims", "runs") as progress:

@@ -49,7 +49,7 @@ def evaluate(
         out: JSON file to write as well.
         json: Print one JSON document.
     """
-    from toolkit_shared.artifacts import write_json
+    from toolkit_shared.artifacts import require_place, write_json
     from toolkit_shared.cli import emit
     from toolkit_shared.errors import require
     from toolkit_shared.progress import progress_bar
@@ -58,6 +58,8 @@ def evaluate(
     from seqdecomp.evaluation.evaluate import evaluate_model
     from seqdecomp.evaluation.report import evaluation_text
 
+    if out is not None:
+        require_place(out)
     with progress_bar(None, "eval", "rows") as progress:
         report = evaluate_model(
             model,

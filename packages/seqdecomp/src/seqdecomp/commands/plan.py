@@ -53,7 +53,7 @@ def plan(
     """
     from dataclasses import asdict
 
-    from toolkit_shared.artifacts import write_text
+    from toolkit_shared.artifacts import require_place, write_text
     from toolkit_shared.cli import emit
 
     from seqdecomp.composition import composition_table, summarize
@@ -63,6 +63,8 @@ def plan(
     from seqdecomp.plan_report import plan_picture, report_plan, step_table
 
     _check_positive(batch_tokens=batch_tokens, tokens=tokens, devices=devices, accumulate=accumulate)
+    for place in filter(None, (picture, steps)):
+        require_place(place)
     times = StepTimes.read(step_times) if step_times else None
     options = {"batch_tokens": batch_tokens, "tokens": tokens, "arm": arm, "seed": seed}
     opened = Store.open(store)

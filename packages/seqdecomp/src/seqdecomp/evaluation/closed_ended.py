@@ -212,8 +212,9 @@ def evaluate_choice_set(
         room = scorer.max_length + 1 - len(prompt) - max(map(len, options))
         if room < 0:
             raise InputError(
-                f"{choices.name}: question {question.question[:40]!r} has {len(prompt)} tokens; "
-                f"the model's context is {scorer.max_length}"
+                f"{choices.name}: question {question.question[:40]!r} and its options have "
+                f"{len(prompt) + max(map(len, options))} tokens, more than the model's context of "
+                f"{scorer.max_length}; leave this file out, or evaluate a model with a longer context"
             )
         context = cut_context(texts[question.text], room, protocol.context_cut)
         cut += len(context) < len(texts[question.text])

@@ -48,15 +48,15 @@ def _perplexity(name: str, found: Mapping[str, Any]) -> Iterator[str]:
     perplexity = "" if found["perplexity"] is None else f", perplexity {found['perplexity']:.3f}"
     yield (
         f"{name}: loss {found['loss']:.4f} a token{perplexity}, {found['document_loss']:.4f} a document; "
-        f"{found['documents']:,} documents, {found['tokens']:,} tokens predicted"
+        f"{_count(found['documents'], 'document')}, {_count(found['tokens'], 'token')} predicted"
     )
     for band in found["bands"]:
         loss = "-" if band["loss"] is None else f"{band['loss']:.4f}"
         yield f"  positions {band['start']:>6}-{band['stop']:<6} {loss:>8}  {band['tokens']:>12,} tokens"
     if found["cut_tokens"]:
         yield (
-            f"  beyond the context: {found['cut_tokens']:,} tokens of {found['cut_documents']:,} documents, "
-            "not predicted"
+            f"  beyond the context: {_count(found['cut_tokens'], 'token')} of "
+            f"{_count(found['cut_documents'], 'document')}, not predicted"
         )
     yield ""
 
@@ -93,8 +93,12 @@ def _regular(found: Mapping[str, Any]) -> Iterator[str]:
 
 def _accuracy(found: Mapping[str, Any]) -> str:
     low, high = found["interval"]
-    questions = f"{found['questions']:,} questions"
+    questions = _count(found["questions"], "question")
     return f"{_percent(found['accuracy'])} ({_percent(low)} to {_percent(high)}, {questions})"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 def _percent(share: float) -> str:
@@ -102,4 +106,4 @@ def _percent(share: float) -> str:
 
 
 def _cut(prompts: int) -> list[str]:
-    return [f"  {prompts:,} prompts lost their start to fit the context"] if prompts else []
+    return [f"  {_count(prompts, 'prompt')} cut at the start to fit the context"] if prompts else []

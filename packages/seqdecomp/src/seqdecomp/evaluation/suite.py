@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,7 +27,7 @@ from seqdecomp.evaluation.multi_document import (
 )
 from seqdecomp.evaluation.perplexity import StoreDocuments, evaluate_perplexity
 from seqdecomp.evaluation.scoring import Progress, Scorer
-from seqdecomp.evaluation.sources import Source
+from seqdecomp.evaluation.sources import TEXT_SUFFIXES, Source
 from seqdecomp.evaluation.summary import REGULAR_TASKS, summarize_regular
 from seqdecomp.evaluation.tasks import PAPER_TASKS, Task
 from seqdecomp.settings import EvaluationProtocolSettings
@@ -95,14 +96,15 @@ class Suite:
         return result.document()
 
     def text_perplexity(self, path: Path) -> dict[str, Any]:
-        """Losses of a text file (one document) or of the records' field `text`, each with EOS at its end."""
-        if path.suffix in (".txt", ".md", ".text"):
-            texts = [path.read_text(encoding="utf-8", errors="replace")]
-        else:
-            texts = [str(record.get("text", "")) for _, record in read_jsonl(path)]
+        """Losses of a text file (one document) or of the records' field `text`, each with EOS at its end.
+
+        Raises:
+            InputError: the file is no UTF-8 or empty, or a record has no text.
+        """
         tokenizer = self._tokenizer(path)
         documents: list[npt.NDArray[np.integer]] = [
-            np.append(ids, np.uint32(tokenizer.eos_id)) for ids in tokenizer.encode_batch(texts[: self.limit])
+            np.append(ids, np.uint32(tokenizer.eos_id))
+            for ids in tokenizer.encode_batch(read_texts(path, limit=self.limit))
         ]
         result = evaluate_perplexity(self.scorer, documents, bands=self.bands, progress=self.progress)
         return result.document()
@@ -201,6 +203,30 @@ class Suite:
         return self.tokenizer
 
 
+def read_texts(path: Path, *, limit: int | None = None) -> list[str]:
+    """The text of a text file, or the field `text` of the first `limit` records.
+
+    Raises:
+        InputError: the file is no UTF-8 or empty, or a record has no text.
+    """
+    if path.name.endswith(TEXT_SUFFIXES):
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise InputError(f"{path}: not UTF-8 at byte {error.start}; convert the file") from None
+        if not text:
+            raise InputError(f"{path}: is empty; give a file that holds text")
+        return [text]
+    texts = []
+    for place, record in islice(read_jsonl(path), limit):
+        if not isinstance(record.get("text"), str):
+            raise InputError(
+                f"{path}, {place}: field 'text' is missing or no text; mend or remove the record"
+            )
+        texts.append(record["text"])
+    return texts
+
+
 def choose_sources(
     sources: Sequence[Source], tasks: Sequence[str], *, has_store: bool = False
 ) -> list[Source]:
@@ -243,8 +269,7 @@ def read_prompt(kind: type[Prompt], path: Path | None) -> Prompt:
     try:
         return kind(template=path.read_text(encoding="utf-8").rstrip("\n"))
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"{path}: cannot be read as a prompt file ({error}); give a UTF-8 text file"
-        ) from None
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise InputError(f"{path}: cannot be read ({reason}); give a text file with the prompt") from None
     except ValueError as error:
         raise InputError(f"{path}: {str(error).removeprefix('template: ')}") from None
