@@ -145,8 +145,8 @@ def test_a_folder_that_holds_another_model_is_refused_in_one_line(tiny_model, tm
     with pytest.raises(InputError) as caught:
         OpenLM.from_pretrained(tmp_path)
     assert str(caught.value) == (
-        f"{tmp_path}: config.json and weights do not fit: layers.0.attention.in_proj.weight is 192 x 64 in the "
-        "file and 96 x 32 in the model; layers.0.attention.k_norm.weight is 64 in the file and 32 in the "
+        f"{tmp_path}: config.json and weights do not fit: layers.0.attention.in_proj.weight is 192 x 64 in "
+        "the file and 96 x 32 in the model; layers.0.attention.k_norm.weight is 64 in the file and 32 in the "
         "model; layers.0.attention.out_proj.weight is 64 x 64 in the file and 32 x 32 in the model; 16 more; "
         "correct config.json"
     )

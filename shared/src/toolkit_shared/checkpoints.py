@@ -61,7 +61,7 @@ def load_pretrained(path_or_hub_id: str | Path) -> "tuple[dict[str, Tensor], dic
 
 
 def misfit(own: "Mapping[str, Tensor]", found: "Mapping[str, Tensor]") -> str | None:
-    """Why weights `found` cannot be loaded into a model with the weights `own`, in a phrase; None if they can.
+    """Why weights `found` cannot go into a model with the weights `own`, in one phrase; None if they can.
 
     Names and shapes are compared; of many differences the first three are named.
     """

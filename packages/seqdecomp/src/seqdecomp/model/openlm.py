@@ -15,10 +15,8 @@ from seqdecomp.model.attention import AttentionImplementation, DocumentLayout, a
 
 MODEL_TYPE = "openlm"
 # What config.json holds beside the type.
-_CONFIG: dict[str, type | tuple[type, ...]] = {
-    **dict.fromkeys(("vocab_size", "width", "num_layers", "num_heads", "max_length"), int),
-    **dict.fromkeys(("rope_base", "norm_eps"), (int, float)),
-}
+_WHOLE = ("vocab_size", "width", "num_layers", "num_heads", "max_length")
+_NUMBERS = (*_WHOLE, "rope_base", "norm_eps")
 
 
 class OpenLM(nn.Module):
@@ -132,10 +130,11 @@ class OpenLM(nn.Module):
             )
         arguments = {name: value for name, value in config.items() if name != "model_type"}
         for name in ("width", "num_layers", "num_heads", *arguments):
-            value: Any = arguments.get(name)
-            if name not in _CONFIG:
+            value = arguments.get(name)
+            if name not in _NUMBERS:
                 raise InputError(f"{path}: config.json: field '{name}' is not known; remove it")
-            if not isinstance(value, _CONFIG[name]) or isinstance(value, bool) or value <= 0:
+            kind = int if name in _WHOLE else (int, float)
+            if isinstance(value, bool) or not isinstance(value, kind) or value <= 0:
                 raise InputError(f"{path}: config.json: field '{name}' is {value!r}; it must be above 0")
         try:
             model = cls(**arguments, attention=attention)
