@@ -267,7 +267,7 @@ def test_nanogpt_headers_that_do_not_fit_are_refused(tmp_path):
     )
 
 
-def test_an_empty_token_file_has_no_document(tmp_path):
+def test_an_empty_token_file_is_refused_for_it_has_no_document(tmp_path):
     (tmp_path / "a.bin").write_bytes(b"")
-    report = build_store([tmp_path / "a.bin"], tmp_path / "s", settings=SMALL, read=ReadSettings(eos_id=0))
-    assert (report.documents, report.tokens) == (0, 0)
+    with pytest.raises(InputError, match=r"^a\.bin: no document in it; give files that hold text or tokens$"):
+        build_store([tmp_path / "a.bin"], tmp_path / "s", settings=SMALL, read=ReadSettings(eos_id=0))
