@@ -153,6 +153,20 @@ def test_a_batch_too_small_for_the_ranks_is_refused_with_the_batch_that_fits():
         StepDataset(store, plan, world_size=4)
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_ids_that_the_model_lacks_are_refused_in_one_line_out_of_workers_too(workers):
+    store = make_store()
+    highest = store.tokens_total - 1
+    known = StepDataset(store, make_plan(store), vocab_size=highest + 1)
+    assert len(list(PlanLoader(known))) == known.plan.steps
+    one_less = StepDataset(store, make_plan(store), vocab_size=500)
+    line = (
+        r"^store: step \d+ holds id \d+, and the model knows 500 ids; give --architecture.vocab-size, or see "
+    )
+    with pytest.raises(InputError, match=f"{line}seqdecomp verify$"):
+        list(PlanLoader(one_less, workers=workers))
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_resumed_loader_goes_on_with_the_next_batch_in_the_middle_of_an_epoch(workers):
     store = make_store()

@@ -337,6 +337,10 @@ def test_the_command_trains_and_reports(tmp_path, capsys):
     assert call("plan", str(store), "--batch-tokens=256", f"--step-times={tmp_path / 'run'}", "--json") == 0
     assert json.loads(capsys.readouterr().out)["hours"] > 0
     assert OpenLM.from_pretrained(tmp_path / "run").config["vocab_size"] == 320  # 257 in whole 64s
+    # It knows the tokenizer of its store.
+    (tmp_path / "more.txt").write_text("a text that is not in the store")
+    assert call("eval", str(tmp_path / "run"), f"--data={tmp_path / 'more.txt'}", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["tokenizer"] == "bytes"
 
 
 def test_a_changed_command_is_refused_in_one_line_unless_it_asks_for_a_new_plan(tmp_path, capsys):
@@ -415,6 +419,12 @@ def test_wrong_devices_and_ranks_are_refused_in_one_line(tmp_path, capsys):
     ):
         assert call(*train_command(store, tmp_path / "b", **{name: value})) == 2
         assert capsys.readouterr().err == f"seqdecomp train: error: {line}\n"
+    assert call(*train_command(store, tmp_path / "b", strategy="fsdp")) == 2
+    assert capsys.readouterr().err == (
+        "seqdecomp train: error: --strategy fsdp on 1 x cpu: The strategy `fsdp` requires a GPU accelerator, "
+        "but received `accelerator='cpu'`; choose another --strategy or --devices\n"
+    )
+    assert not (tmp_path / "b").exists()  # nothing was begun
     assert call(*train_command(store, tmp_path / "b", model="9b")) == 2
     assert "'9b' is not one of tiny, 160m" in capsys.readouterr().err
 

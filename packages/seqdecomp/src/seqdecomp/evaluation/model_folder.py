@@ -85,6 +85,10 @@ def find_tokenizer(spec: str | None, model: str | Path, store: Store | None = No
     for folder in (path.parent,) if path.is_file() else (path, find_model_folder(path)):
         if (folder / "tokenizer.json").is_file():
             return load_tokenizer(folder / "tokenizer.json")
+        if (folder / "manifest.json").is_file():  # of a run, which names the tokenizer of its store
+            named = read_json(folder / "manifest.json")
+            if isinstance(named, dict) and (named.get("tokenizer") or {}).get("name") == "bytes":
+                return load_tokenizer("bytes")
     raise InputError(
         f"{model}: no tokenizer.json here; give --tokenizer bytes, a tokenizer.json or a hub name"
     )

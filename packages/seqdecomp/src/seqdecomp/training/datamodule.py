@@ -16,11 +16,21 @@ class PlanDataModule(LightningDataModule):
         plan: Which rows each step takes.
         workers: Loading processes of each rank.
         static_rows: As in `StepDataset`.
+        vocab_size: As in `StepDataset`.
     """
 
-    def __init__(self, store: Store, plan: StepPlan, *, workers: int = 0, static_rows: bool = False) -> None:
+    def __init__(
+        self,
+        store: Store,
+        plan: StepPlan,
+        *,
+        workers: int = 0,
+        static_rows: bool = False,
+        vocab_size: int | None = None,
+    ) -> None:
         super().__init__()
-        self.store, self.plan, self.workers, self.static_rows = store, plan, workers, static_rows
+        self.store, self.plan, self.workers = store, plan, workers
+        self.static_rows, self.vocab_size = static_rows, vocab_size
         self._loader: PlanLoader | None = None
         self._state: dict[str, Any] | None = None
 
@@ -33,6 +43,7 @@ class PlanDataModule(LightningDataModule):
             world_size=self.trainer.world_size,
             accumulation=self.trainer.accumulate_grad_batches,
             static_rows=self.static_rows,
+            vocab_size=self.vocab_size,
         )
         self._loader = PlanLoader(dataset, rank=self.trainer.global_rank, workers=self.workers)
         if self._state is not None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningModule, Trainer
 from toolkit_shared.artifacts import (
     claim_folder,
@@ -30,6 +31,7 @@ from toolkit_shared.training import (
     is_first_process,
     trainer_defaults,
 )
+from torch.multiprocessing.spawn import ProcessRaisedException
 
 from seqdecomp.data.loading import StepDataset
 from seqdecomp.data.store import Store
@@ -178,33 +180,37 @@ def fit(
     if execution.precision != "auto":
         arguments["precision"] = execution.precision
     described = _described(model, plan, store, optimization, config or {})
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # it lists devices that are not here
+    picklable = arguments["strategy"] != "ddp_spawn"
+    trainer = _trainer(
+        {**arguments, "enable_checkpointing": True},
+        max_steps=plan.steps,
+        accumulate_grad_batches=accumulation,
+        gradient_clip_val=optimization.gradient_clip or None,
+        callbacks=_callbacks(out, plan, execution, progress if picklable else None),
+        default_root_dir=out,
+    )
     status = "resumed"
     if is_first_process():
         if replan and not overwrite:
             _adopt(out, described)
         status = claim_folder(out, kind=KIND, config=described, resume=resume, overwrite=overwrite)
     if status != "complete":
-        logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # it lists devices that are not here
         module = _training_module(
             model, plan, store, optimization, execution, devices * accumulation, arguments
         )
-        data = PlanDataModule(store, plan, workers=workers, static_rows=execution.compile)
-        picklable = arguments["strategy"] != "ddp_spawn"
-        trainer = Trainer(
-            **{**arguments, "enable_checkpointing": True},
-            max_epochs=1,
-            max_steps=plan.steps,
-            accumulate_grad_batches=accumulation,
-            gradient_clip_val=optimization.gradient_clip or None,
-            callbacks=_callbacks(out, plan, execution, progress if picklable else None),
-            plugins=[AtomicCheckpointIO()],
-            default_root_dir=out,
+        data = PlanDataModule(
+            store,
+            plan,
+            workers=workers,
+            static_rows=execution.compile,
+            vocab_size=model.config["vocab_size"],
         )
         _run(trainer, module, data, out)
         if trainer.is_global_zero:
             if store.path is not None and (store.path / TOKENIZER).exists():
                 write_bytes(out / TOKENIZER, (store.path / TOKENIZER).read_bytes())
-            finish_folder(out, _manifest(described, plan, out, arguments["precision"]))
+            finish_folder(out, _manifest(described, plan, store, out, arguments["precision"]))
     losses = [row["loss"] for row in read_metrics(out)][-max(1, plan.steps // 10) :]
     return TrainingReport(
         out=out,
@@ -250,6 +256,18 @@ def _adopt(out: Path, described: Mapping[str, Any]) -> None:
         (out / "manifest.json").unlink(missing_ok=True)
 
 
+def _trainer(arguments: Mapping[str, Any], **more: Any) -> Trainer:
+    """Lightning's trainer; what it refuses (a strategy that needs another device or package) in one line."""
+    try:
+        return Trainer(**arguments, **more, max_epochs=1, plugins=[AtomicCheckpointIO()])
+    except (MisconfigurationException, ValueError, ImportError) as error:
+        reason = " ".join(str(error).split()).partition(". ")[0]
+        raise InputError(
+            f"--strategy {arguments['strategy']} on {arguments['devices']} x {arguments['accelerator']}: "
+            f"{reason}; choose another --strategy or --devices"
+        ) from None
+
+
 def _run(trainer: Trainer, module: NextTokenTraining, data: PlanDataModule, out: Path) -> None:
     checkpoint = StepCheckpoint.newest(out / CHECKPOINTS)
     log.info("precision %s, %d devices, folder %s", trainer.precision, trainer.num_devices, out)
@@ -259,6 +277,11 @@ def _run(trainer: Trainer, module: NextTokenTraining, data: PlanDataModule, out:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*LeafSpec.*", FutureWarning)  # Lightning's, about itself
             trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    except ProcessRaisedException as error:
+        reason = str(error).strip().splitlines()[-1].partition("InputError: ")[2]
+        if not reason:
+            raise
+        raise InputError(reason) from None
     except SystemExit:
         # Lightning answers Ctrl-C with an exit code of its own
         raise KeyboardInterrupt from None
@@ -329,12 +352,15 @@ def _described(
     }
 
 
-def _manifest(described: Mapping[str, Any], plan: Plan, out: Path, precision: str) -> dict[str, Any]:
+def _manifest(
+    described: Mapping[str, Any], plan: Plan, store: Store, out: Path, precision: str
+) -> dict[str, Any]:
     return {
         "kind": KIND,
         "config": dict(described),
         "steps": plan.steps,
         "tokens": plan.tokens_before(plan.steps),
         "precision": precision,
+        "tokenizer": store.manifest.get("tokenizer"),
         "hashes": {name: sha256_file(out / name) for name in (WEIGHTS, CONFIG, FILE)},
     }
