@@ -59,6 +59,10 @@ def map_shards(
     if engine not in ("local", "ray"):
         raise ValueError(f"engine is {engine!r}; known are 'local' and 'ray'")
     if engine == "ray":
+        if not os.environ.get("RAY_ADDRESS"):
+            # Under `uv run` Ray starts its workers by the same command, which may not be on their PATH; on
+            # this machine they need this interpreter and no more. Ray reads the variable when it is imported.
+            os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
         ray = require("ray", toolkit="toolkit-shared", extra="ray")
         outcomes = _map_ray(ray, _importable(function), items, workers)
     elif workers == 1:
