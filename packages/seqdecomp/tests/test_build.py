@@ -199,6 +199,20 @@ def test_building_again_gives_the_report_of_the_finished_store(tmp_path):
     assert folder_hashes(tmp_path / "out") == before
 
 
+def test_building_again_spares_the_files_of_others_in_the_folder(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": "abcdefg"}\n' * 3)
+    settings = DecompositionSettings(min_length=2, max_length=8)
+    for _ in range(2):
+        build_store([tmp_path / "a.jsonl"], tmp_path / "s", tokenizer="bytes", settings=settings)
+        (tmp_path / "s/units").mkdir(exist_ok=True)
+        for name in ("README.md", "buckets/notes.txt", "units/00007.json"):
+            (tmp_path / "s" / name).write_text("x")
+    build_store([tmp_path / "a.jsonl"], tmp_path / "s", tokenizer="bytes", settings=settings)
+    left = {path.name for path in (tmp_path / "s").rglob("*") if path.is_file()}
+    assert {"README.md", "notes.txt"} <= left
+    assert "00007.json" not in left  # a build's own
+
+
 def test_another_configuration_is_refused_unless_overwritten(tmp_path):
     source = corpus(tmp_path / "in", lines=30)
     build_store([source], tmp_path / "out", tokenizer="bytes", settings=SMALL)

@@ -211,7 +211,7 @@ def test_a_state_of_other_settings_is_refused_and_names_the_fields() -> None:
     check_state(plan, state)
 
     other = Plan(groups({4: 350}), batch_tokens=128, identity={"arm": "dd"}, curriculum="uniform")
-    line = "resume: batch_tokens was 64 and is 128; curriculum was 'grow-p2' and is 'uniform'; restore them"
+    line = "resume: batch_tokens was 64 and is 128; curriculum was 'grow-p2' and is 'uniform'; give the same"
     with pytest.raises(InputError, match=re.escape(line)):
         check_state(other, state)
 

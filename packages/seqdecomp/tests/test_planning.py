@@ -128,7 +128,10 @@ def test_the_tokens_of_a_run_count_what_was_read_before_the_change(store: Store)
 
 def test_changed_settings_are_refused_without_being_asked_for(store: Store) -> None:
     first = plan_for(store, batch_tokens=256)
-    line = "resume: batch_tokens was 256 and is 512; restore them, or ask for a new plan of what is unread"
+    line = (
+        "resume: batch_tokens was 256 and is 512; give the same again, or pass --replan to plan anew what is "
+        "unread"
+    )
     with pytest.raises(InputError, match=re.escape(line)):
         plan_for(store, batch_tokens=512, state=saved(first), step=3)
 

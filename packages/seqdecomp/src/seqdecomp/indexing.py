@@ -1,6 +1,7 @@
 """The index of a store: documents decomposed into buckets, counted, hashed and sealed by the manifest."""
 
 import contextlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -18,6 +19,8 @@ from seqdecomp.data.store import Store
 from seqdecomp.data.store_manifest import STORE_KIND, STORE_SCHEMA, store_fingerprint
 from seqdecomp.decomposition import decompose
 from seqdecomp.settings import DecompositionSettings
+
+_WRITTEN = re.compile(r"units/\d+\.json|tokens/\d+\.bin|documents/\d+\.npy|buckets/\d+(\.spans)?\.npy")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,9 +168,10 @@ def bucket_spans(length: int, bucket: Bucket, settings: DecompositionSettings) -
 
 
 def remove_leftovers(out: Path) -> None:
-    """Remove what only an unfinished build needs, and what a killed process left half-written.
+    """Remove what only an unfinished build needs.
 
-    A finished store holds exactly what its manifest names, however often its build was cut off.
+    Of the files that a build writes, a finished store holds exactly those which its manifest names, however
+    often its build was cut off. What else lies in the folder is left alone.
     """
     manifest = Store.open(out).manifest
     wanted = {"manifest.json", "tokenizer.json"}
@@ -175,8 +179,9 @@ def remove_leftovers(out: Path) -> None:
     wanted |= {entry["path"] for entry in manifest["files"] if not entry["referenced"]}
     for entry in manifest["buckets"].values():
         wanted |= {entry["path"], entry.get("spans_path") or entry["path"]}
-    for path in sorted(out.rglob("*")):
-        if path.is_file() and path.relative_to(out).as_posix() not in wanted:
+    for path in sorted(out.glob("*/*")):
+        name = path.relative_to(out).as_posix()
+        if _WRITTEN.fullmatch(name) and name not in wanted:
             path.unlink(missing_ok=True)
     for name in ("units", "tokens"):
         with contextlib.suppress(OSError):

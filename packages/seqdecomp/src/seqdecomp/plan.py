@@ -262,7 +262,10 @@ def refuse_changes(saved: Mapping[str, Any], own: Mapping[str, Any]) -> NoReturn
     fields = [
         f"{key} was {saved.get(key)!r} and is {own.get(key)!r}" for key in differing_fields(saved, own)
     ] or ["the plan was changed during the run"]
-    raise InputError(f"resume: {'; '.join(fields)}; restore them, or ask for a new plan of what is unread")
+    cure = "give the same again, or pass --replan to plan anew what is unread"
+    if saved.get("store") != own.get("store"):
+        cure = "name the store that the run was begun with"
+    raise InputError(f"resume: {'; '.join(fields)}; {cure}")
 
 
 def _running_number(order: Int16s, groups: int) -> Int64s:

@@ -42,7 +42,11 @@ def export(
 
     from seqdecomp.exporting import export_store
 
-    for name, value, least in (("--seed", seed, 0), ("--file-tokens", file_tokens, 1)):
+    for name, value, least in (
+        ("--seed", seed, 0),
+        ("--file-tokens", file_tokens, 1),
+        ("--workers", workers, 1),
+    ):
         if value < least:
             raise InputError(f"{name}: {value} is too small; give {least} or more")
     with progress_bar(None, "export", "files") as progress:
