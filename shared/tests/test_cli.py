@@ -173,6 +173,26 @@ def test_a_refusal_of_the_operating_system_is_one_line_with_the_file(
     assert toy("write", "out.bin", "--fails", str(number)) == (2, "", f"toy-toolkit write: error: {line}\n")
 
 
+@pytest.mark.parametrize("argv", [["--help"], ["check"], ["lines"]])
+def test_a_closed_stdout_is_no_error(argv: list[str]) -> None:
+    command = [sys.executable, "-m", "toy_toolkit.cli", *argv]
+    closed = subprocess.run(["sh", "-c", 'exec "$@" >&-', "sh", *command], cwd=HERE, capture_output=True)
+    assert (closed.returncode, closed.stdout, closed.stderr) == (0, b"", b"")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+@pytest.mark.parametrize("argv", [["--help"], ["lines"]])
+def test_a_full_stdout_is_one_line(argv: list[str]) -> None:
+    command = [sys.executable, "-m", "toy_toolkit.cli", *argv]
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(command, cwd=HERE, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2
+    assert done.stderr.endswith(
+        "error: no space left on device; make room, and give the same command again\n"
+    )
+    assert done.stderr.count("\n") == 1
+
+
 def test_control_c_ends_a_running_command_quietly_with_130() -> None:
     process = in_own_process("wait")
     assert process.stdout is not None

@@ -53,6 +53,9 @@ def run(prog: str, about: str, commands: Mapping[str, Command], argv: Sequence[s
         commands: the table, in the order in which it is shown.
         argv: arguments without the program's name; the process's own when None.
     """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started this process
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
     try:
         code = _dispatch(prog, about, commands, list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()  # here, where a closed pipe can still be answered
@@ -60,6 +63,11 @@ def run(prog: str, about: str, commands: Mapping[str, Command], argv: Sequence[s
     except BrokenPipeError:
         _forget_stdout()
         return DONE
+    except OSError as error:
+        if error.errno is None:
+            raise
+        _forget_stdout()
+        return _fail(prog, _of_the_system(error))
     except KeyboardInterrupt:
         return INTERRUPTED
 
