@@ -16,6 +16,7 @@ from toolkit_shared.execution import map_shards
 from toolkit_shared.randomness import stream
 from toolkit_shared.records import write_jsonl
 
+from seqdecomp import __version__
 from seqdecomp.data.fingerprints import hash_file
 from seqdecomp.data.formats.datatrove import write_datatrove_index
 from seqdecomp.data.formats.huggingface import write_parquet
@@ -110,7 +111,7 @@ def export_store(
         items, tokens = len(store.document_lengths), int(store.document_lengths.sum())
     if claimed != "complete":
         hashes = {name: hash_file(p) for name, p in zip(names, files, strict=True)}
-        finish_folder(out, {"schema": 1, "kind": EXPORT_KIND, "config": config, "files": hashes})
+        finish_folder(out, {"schema": 1, "toolkit_version": __version__, "files": hashes})
     return ExportReport(out=out, format=format, items=items, tokens=tokens, files=names)
 
 

@@ -4,7 +4,6 @@ import contextlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from toolkit_shared.artifacts import atomic_path, finish_folder
 
+from seqdecomp import __version__
 from seqdecomp.data.buckets import Bucket
 from seqdecomp.data.encoding import MAX_EXAMPLES
 from seqdecomp.data.fingerprints import hash_file
@@ -113,7 +113,7 @@ def finish_store(
     manifest: dict[str, Any] = {
         "schema": STORE_SCHEMA,
         "kind": STORE_KIND,
-        "toolkit_version": _version(),
+        "toolkit_version": __version__,
         "config": dict(config),
         "settings": asdict(settings),
         "tokenizer": dict(tokenizer),
@@ -218,10 +218,3 @@ def _write_bucket(out: Path, length: int, bucket: Bucket, settings: Decompositio
             np.save(stream, np.ascontiguousarray(bucket.spans, dtype=np.int32), allow_pickle=False)
         entry["spans_hash"] = hash_file(out / entry["spans_path"], whole=True)
     return entry
-
-
-def _version() -> str:
-    try:
-        return version("seqdecomp")
-    except PackageNotFoundError:
-        return "0"

@@ -11,6 +11,7 @@ import numpy as np
 from toolkit_shared.artifacts import claim_folder, finish_folder, write_text
 from toolkit_shared.records import write_jsonl
 
+from seqdecomp import __version__
 from seqdecomp.build import build_store
 from seqdecomp.corpus_statistics import CorpusStatistics, corpus_statistics
 from seqdecomp.data.corpus import split_by_file, standard_library_functions
@@ -144,7 +145,7 @@ def finish(found: Demonstration, page: str) -> Path:
     path = found.out / "index.html"
     write_text(path, page)
     if (found.out / "job.json").exists():
-        finish_folder(found.out, {"schema": 1})
+        finish_folder(found.out, {"schema": 1, "toolkit_version": __version__})
     return path
 
 

@@ -33,6 +33,7 @@ from toolkit_shared.training import (
 )
 from torch.multiprocessing.spawn import ProcessRaisedException
 
+from seqdecomp import __version__
 from seqdecomp.data.loading import StepDataset
 from seqdecomp.data.store import Store
 from seqdecomp.model import OpenLM, load_weights
@@ -356,6 +357,8 @@ def _manifest(
     described: Mapping[str, Any], plan: Plan, store: Store, out: Path, precision: str
 ) -> dict[str, Any]:
     return {
+        "schema": 1,
+        "toolkit_version": __version__,
         "kind": KIND,
         "config": dict(described),
         "steps": plan.steps,
