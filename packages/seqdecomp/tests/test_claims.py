@@ -224,16 +224,26 @@ def test_the_command_ends_with_1_when_a_gated_claim_does_not_hold(
     runs = pairs([(70.0, 4.2), (72.0, 4.1)], [(100.0, 4.0)] * 2)
 
     assert run_command(monkeypatch, tmp_path, runs, "--gate") == 1
-    assert "gated claims: NOT all hold" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "gated claims: NOT all hold" in out
+    assert out.endswith(f"page: {tmp_path}/claims/index.html\n")
 
 
 def test_wrong_options_get_one_line_and_exit_code_2(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    (tmp_path / "file").write_text("")
     for options, message in (
         (("--seeds", "0"), "--seeds: 0 is not positive; give 1 or more"),
         (("--arms", "concat,dd-grow"), "--arms: unknown arm 'dd-grow'; did you mean 'dd-grow-p"),
         (("--gate", "--stability"), "--stability: has no gated claim; drop --gate"),
+        (("--workers", "0"), "--workers: 0 is not positive; give 1 or more"),
+        (("--scale", "gpu"), "--scale gpu: no CUDA device can be used here; leave it out"),
+        (
+            ("--results", str(tmp_path / "file")),
+            "file: cannot be made a folder (file exists); choose another",
+        ),
         (("--max-length", "48"), "--max-length: 48 is not a power of two; give 512, 1024"),
     ):
         assert run_command(monkeypatch, tmp_path, {}, *options) == 2

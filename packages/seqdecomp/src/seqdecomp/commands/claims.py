@@ -57,7 +57,11 @@ def claims(
     from seqdecomp.experiment.verdicts import answer
     from seqdecomp.experiment.verdicts import gate as passes_gate
 
-    require("torch", toolkit="seqdecomp", extra="train")
+    torch = require("torch", toolkit="seqdecomp", extra="train")
+    if scale == "gpu" and not torch.cuda.is_available():
+        raise InputError("--scale gpu: no CUDA device can be used here; leave it out")
+    if workers is not None and workers < 1:
+        raise InputError(f"--workers: {workers} is not positive; give 1 or more")
     if gate and stability:
         raise InputError("--stability: has no gated claim; drop --gate")
     number = (2 if gate else 5) if seeds is None else seeds
@@ -116,5 +120,5 @@ def claims(
         variant=variant,
         note=summary.describe(settings),
     )
-    emit(document, summary.to_text(document), as_json=json)
+    emit(document, f"{summary.to_text(document)}\n\npage: {folder / 'index.html'}", as_json=json)
     return 0 if passed else 1

@@ -81,6 +81,7 @@ def run_claims(
         "python": platform.python_version(),
     }
     state = claim_folder(out, kind=KIND, config=config, resume=resume, overwrite=overwrite)
+    log.info("%d arms x %d seeds, folder %s", len(arms), len(seeds), out)
     _prepare_corpus(out, settings, documents)
     (out / "runs").mkdir(exist_ok=True)
     tasks = [
@@ -133,14 +134,16 @@ def _prepare_corpus(out: Path, settings: ExperimentSettings, documents: Any) -> 
     path = out / "corpus.npz"
     if path.exists():
         return
+    log.info("reading and tokenising the documents")
     texts = read_documents(settings.documents) if documents is None else documents
     corpus = tokenize_corpus(texts, settings.vocab_size)
     log.info(
-        "corpus: %d training documents with %d tokens, %d validation documents with %d",
-        len(corpus.train.lengths),
-        len(corpus.train.tokens),
-        len(corpus.validation.lengths),
-        len(corpus.validation.tokens),
+        "%s training documents with %s tokens, %s validation documents with %s",
+        *(
+            f"{len(part):,}"
+            for half in (corpus.train, corpus.validation)
+            for part in (half.lengths, half.tokens)
+        ),
     )
     with atomic_path(path) as temporary:
         save_corpus(corpus, temporary)
