@@ -34,10 +34,18 @@ def test_the_demonstration_writes_a_page_and_repeats_to_the_same_losses(tmp_path
     assert "dataset decomposition" in to_text(first)
 
 
-def test_too_few_steps_are_refused_in_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    code = run("seqdecomp", "about", COMMANDS, ["demo", "--steps", "3", "--out", str(tmp_path / "demo")])
+@pytest.mark.parametrize(
+    ("option", "value", "line"),
+    [
+        ("--steps", "3", "--steps: 3 is below 4, too few to compare; give 40"),
+        ("--seed", "-1", "--seed: -1 is negative; give 0 or more"),
+    ],
+)
+def test_numbers_that_cannot_be_are_refused_in_one_line(
+    option: str, value: str, line: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    code = run("seqdecomp", "about", COMMANDS, ["demo", option, value, "--out", str(tmp_path / "demo")])
 
     assert code == 2
-    assert capsys.readouterr().err == (
-        "seqdecomp demo: error: --steps: 3 is below 4, too few to compare; give 40\n"
-    )
+    assert capsys.readouterr().err == f"seqdecomp demo: error: {line}\n"
+    assert not (tmp_path / "demo").exists()

@@ -33,6 +33,8 @@ def demo(
 
     if steps < 4:
         raise InputError(f"--steps: {steps} is below 4, too few to compare; give 40")
+    if seed < 0:
+        raise InputError(f"--seed: {seed} is negative; give 0 or more")
     with progress_bar(2 * steps, "demo", "steps") as progress:
         found = demonstrate(out, steps=steps, seed=seed, overwrite=overwrite, progress=progress)
     document = to_document(found)
