@@ -1,0 +1,1 @@
+"""One module a command: typed options in, a library call, a result out."""
