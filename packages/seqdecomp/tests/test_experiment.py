@@ -8,7 +8,7 @@ import pytest
 import torch
 from seqdecomp.data.corpus import Document
 from seqdecomp.experiment.batches import StepBatches
-from seqdecomp.experiment.claims import run_claims, run_path
+from seqdecomp.experiment.claims import run_claims
 from seqdecomp.experiment.configuration import ARMS, ExperimentSettings, find_arms
 from seqdecomp.experiment.documents import (
     TokenizedCorpus,
@@ -19,6 +19,7 @@ from seqdecomp.experiment.documents import (
     validation_documents,
 )
 from seqdecomp.experiment.runs import count_spikes, make_model, run_arm
+from toolkit_shared.claims import run_name, run_path
 from toolkit_shared.errors import InputError
 from toolkit_shared.randomness import stream
 
@@ -203,8 +204,8 @@ def test_interrupted_claims_go_on_without_repeating_a_finished_run(tmp_path: Pat
         (tmp_path / "a" / name).rename(tmp_path / name)
     job = json.loads((tmp_path / "manifest.json").read_text())
     (tmp_path / "a" / "job.json").write_text(json.dumps({"kind": job["kind"], "config": job["config"]}))
-    run_path(tmp_path / "a", "concat", 1).unlink()
-    kept = run_path(tmp_path / "a", "dd-grow-p2-8", 0)
+    run_path(tmp_path / "a", run_name("concat", 1)).unlink()
+    kept = run_path(tmp_path / "a", run_name("dd-grow-p2-8", 0))
     kept.write_text(kept.read_text().replace('"seed": 0', '"seed": 0, "kept": true'))
     done: list[int] = []
 

@@ -45,6 +45,8 @@ def claims(
     import time
 
     from toolkit_shared.artifacts import require_place, write_json, write_text
+    from toolkit_shared.claims import answer_all, write_results
+    from toolkit_shared.claims import gate as passes_gate
     from toolkit_shared.cli import emit
     from toolkit_shared.errors import InputError, require
     from toolkit_shared.progress import progress_bar
@@ -54,8 +56,6 @@ def claims(
     from seqdecomp.experiment.claims import run_claims
     from seqdecomp.experiment.page import to_page
     from seqdecomp.experiment.questions import QUESTIONS, STABILITY_QUESTIONS
-    from seqdecomp.experiment.verdicts import answer
-    from seqdecomp.experiment.verdicts import gate as passes_gate
 
     torch = require("torch", toolkit="seqdecomp", extra="train")
     if scale == "gpu" and not torch.cuda.is_available():
@@ -101,15 +101,16 @@ def claims(
             progress=progress,
         )
     questions = STABILITY_QUESTIONS if stability else QUESTIONS
-    answers = [found for question in questions if (found := answer(question, runs)) is not None]
+    answers = answer_all(questions, runs)
     gated = any(found.question.gated for found in answers)
     passed = passes_gate(answers) if gated else True
     document = summary.to_document(runs, answers, settings, passed)
     write_json(folder / "summary.json", document)
     write_text(folder / "index.html", to_page(document, runs, summary.describe(settings)))
-    summary.write_results(
+    write_results(
         answers,
         results or folder / "results",
+        toolkit="seqdecomp",
         environment=environment,
         command=f"seqdecomp claims --seeds {number} --steps {settings.steps} --arms {','.join(names)}"
         + (f" --max-length {max_length}" if max_length else "")

@@ -7,22 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from toolkit_shared.artifacts import (
-    atomic_path,
-    claim_folder,
-    finish_folder,
-    read_json,
-    sha256_file,
-    write_json,
-)
+from toolkit_shared.artifacts import atomic_path
+from toolkit_shared.claims import Runs, complete_runs, paired_order, run_name
 from toolkit_shared.errors import InputError
-from toolkit_shared.execution import map_shards
 
 from seqdecomp import __version__
 from seqdecomp.data.corpus import Document
 from seqdecomp.experiment.configuration import ArmSettings, ExperimentSettings
 from seqdecomp.experiment.documents import load_corpus, read_documents, save_corpus, tokenize_corpus
-from seqdecomp.experiment.verdicts import Runs
 
 log = logging.getLogger(__name__)
 
@@ -74,42 +66,40 @@ def run_claims(
     out = Path(out)
     if workers > 1 and settings.device != "cpu":
         raise InputError(f"--workers: {workers} runs cannot share one {settings.device} device; give 1")
-    config = {
-        "settings": settings.as_dict(),
-        "arms": [arm.name for arm in arms],
-        "seeds": list(seeds),
-        "python": platform.python_version(),
-    }
-    state = claim_folder(out, kind=KIND, config=config, resume=resume, overwrite=overwrite)
-    log.info("%d arms x %d seeds, folder %s", len(arms), len(seeds), out)
-    _prepare_corpus(out, settings, documents)
-    (out / "runs").mkdir(exist_ok=True)
-    tasks = [
-        RunTask(arm, seed, settings, str(out))
-        for seed in seeds
-        for arm in _rotated(arms, seed)
-        if not run_path(out, arm.name, seed).exists()
-    ]
-    done = len(arms) * len(seeds) - len(tasks)
-    if done:
-        log.info("resumed with %d of %d runs done", done, len(arms) * len(seeds))
-    for _ in map_shards(run_task, tasks, workers=workers, progress=progress):
-        pass
-    runs = {(arm.name, seed): read_json(run_path(out, arm.name, seed)) for arm in arms for seed in seeds}
-    if state != "complete":
-        hashes = {path.name: sha256_file(path) for path in sorted((out / "runs").glob("*.json"))}
-        finish_folder(out, {"schema": 1, "toolkit_version": __version__, "runs": hashes})
-    return runs
+
+    def prepare(folder: Path) -> None:
+        log.info("%d arms x %d seeds, folder %s", len(arms), len(seeds), folder)
+        _prepare_corpus(folder, settings, documents)
+
+    found = complete_runs(
+        out,
+        kind=KIND,
+        config={
+            "settings": settings.as_dict(),
+            "arms": [arm.name for arm in arms],
+            "seeds": list(seeds),
+            "python": platform.python_version(),
+        },
+        toolkit_version=__version__,
+        tasks={
+            run_name(arm.name, seed): RunTask(arm, seed, settings, str(out))
+            for arm, seed in paired_order(arms, seeds)
+        },
+        run=run_task,
+        prepare=prepare,
+        workers=workers,
+        resume=resume,
+        overwrite=overwrite,
+        progress=progress,
+    )
+    return {(arm.name, seed): found[run_name(arm.name, seed)] for arm in arms for seed in seeds}
 
 
-def run_task(task: RunTask) -> str:
-    """Do one run and write its file; the file's path."""
+def run_task(task: RunTask) -> dict[str, Any]:
+    """Do one run; what it measured."""
     from seqdecomp.experiment.runs import run_arm  # here, so that who only reads results needs no torch
 
-    out = Path(task.out)
-    result = run_arm(task.arm, task.seed, load_corpus(out / "corpus.npz"), task.settings)
-    path = run_path(out, task.arm.name, task.seed)
-    write_json(path, result)
+    result = run_arm(task.arm, task.seed, load_corpus(Path(task.out) / "corpus.npz"), task.settings)
     log.info(
         "%s, seed %d: %.1f s, validation loss %.3f",
         task.arm.name,
@@ -117,17 +107,7 @@ def run_task(task: RunTask) -> str:
         result["seconds"],
         result["validation"]["loss"],
     )
-    return str(path)
-
-
-def run_path(out: Path, arm: str, seed: int) -> Path:
-    """The file of a run."""
-    return out / "runs" / f"{arm}-seed{seed}.json"
-
-
-def _rotated(arms: Sequence[ArmSettings], seed: int) -> list[ArmSettings]:
-    turn = seed % len(arms)
-    return [*arms[turn:], *arms[:turn]]
+    return result
 
 
 def _prepare_corpus(out: Path, settings: ExperimentSettings, documents: Any) -> None:

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from toolkit_shared.claims import Runs
 from toolkit_shared.report import Section, bar_chart, code, html_page, line_chart, paragraph, picture
 
 from seqdecomp.experiment.configuration import BASELINE
 from seqdecomp.experiment.summary import to_text
-from seqdecomp.experiment.verdicts import Runs
 
 
 def to_page(document: Mapping[str, Any], runs: Runs, description: str) -> str:

@@ -1,9 +1,15 @@
-"""The questions that the experiment puts to its runs, with what was expected before they were run."""
+"""The questions that the experiment puts to its runs, with what was expected before they were run.
 
-from collections.abc import Callable
+Two questions are gated, for the paper's claim stands or falls with them: that decomposed training costs less
+than concatenation at equal tokens, and that it predicts the beginnings of documents better. All others are
+told as they fall.
+"""
+
+from collections.abc import Callable, Sequence
+
+from toolkit_shared.claims import Question, Run, Runs
 
 from seqdecomp.experiment.configuration import BASELINE, METHOD
-from seqdecomp.experiment.verdicts import Question, Run, Runs, seconds_to_loss
 
 Value = Callable[[Run, Runs], float | None]
 NATS = "nats/token"
@@ -38,6 +44,24 @@ def seconds_to_baseline_loss(run: Run, runs: Runs) -> float | None:
 def spikes(run: Run, _: Runs) -> float | None:
     """Steps whose training loss is over 0.5 above the lowest before."""
     return float(run["spikes"])
+
+
+def seconds_to_loss(curve: Sequence[Sequence[float]], loss: float) -> float | None:
+    """Training seconds after which a validation curve first falls to `loss`, or None if it never does.
+
+    Args:
+        curve: [step, seconds, loss] in order; between two points the loss is taken as linear in the seconds.
+        loss: The loss to reach.
+    """
+    before = None
+    for _, seconds, value in curve:
+        if value <= loss:
+            if before is None:
+                return seconds
+            share = (before[1] - loss) / (before[1] - value)
+            return float(before[0] + share * (seconds - before[0]))
+        before = (seconds, value)
+    return None
 
 
 def _cost(name: str, first: str, second: str, expected: str, *, gated: bool = False) -> Question:

@@ -1,24 +1,15 @@
-"""The runs and answers of the experiment as tables, as one JSON document and as result files."""
+"""The runs and answers of the experiment as tables and as one JSON document."""
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from toolkit_shared.results import (
-    Arm,
-    Environment,
-    Result,
-    current_commit,
-    paired_comparison,
-    ratio_comparison,
-    write_result,
-)
+from toolkit_shared.claims import Answer, Runs, answer_entries, answer_lines
+from toolkit_shared.report import text_table
 
 from seqdecomp.cost import relative_cost
 from seqdecomp.experiment.configuration import BASELINE, ExperimentSettings
-from seqdecomp.experiment.verdicts import Answer, Runs
 
 PACKAGES = ("numpy", "seqdecomp", "tokenizers", "torch")
 
@@ -84,23 +75,7 @@ def to_document(
         "passed": passed,
         "settings": settings.as_dict(),
         "arms": arm_table(runs, settings),
-        "answers": [
-            {
-                "question": found.question.name,
-                "metric": found.question.metric,
-                "first": found.question.first,
-                "second": found.question.second,
-                "form": found.question.form,
-                "seeds": list(found.seeds),
-                "seeds_without_value": list(found.missing),
-                "effect": found.effect,
-                "interval": None if found.low is None else [found.low, found.high],
-                "expected": found.question.expected,
-                "verdict": found.verdict,
-                "gated": found.question.gated,
-            }
-            for found in answers
-        ],
+        "answers": answer_entries(answers),
     }
 
 
@@ -128,92 +103,11 @@ def to_text(document: Mapping[str, Any]) -> str:
         "Means over seeds; time of the training steps only, losses in nats a token, each document read alone",
         "from its first token. 'law' is the time ratio that the FLOPs predict.",
         "",
-        *_aligned([header, *rows]),
+        *text_table(header, rows),
         "",
+        *answer_lines(answers),
     ]
-    header = ["question", "compared", "effect", "95 % interval", "verdict", "gated"]
-    rows = [
-        [
-            entry["question"],
-            f"{entry['first']} {'/' if entry['form'] == 'ratio' else '-'} {entry['second']}",
-            *_effect_cells(entry),
-            entry["verdict"],
-            "yes" if entry["gated"] else "",
-        ]
-        for entry in answers
-    ]
-    lines += _aligned([header, *rows])
-    if any(0 < len(entry["seeds"]) < 3 for entry in answers):
-        lines += ["", "Fewer than 3 seeds: intervals are ranges, and a verdict asks that all seeds agree."]
-    if any(entry["gated"] for entry in answers):
-        lines += ["", "gated claims: " + ("all hold" if document["passed"] else "NOT all hold")]
     return "\n".join(lines)
-
-
-def write_results(
-    answers: Sequence[Answer],
-    folder: str | Path,
-    *,
-    environment: Environment,
-    command: str,
-    started: str,
-    seconds: float,
-    variant: str = "",
-    note: str = "",
-) -> list[Path]:
-    """One result file for each answer; their paths.
-
-    Args:
-        answers: What to write.
-        folder: Where to.
-        environment: As it was before the runs.
-        command: What repeats them.
-        started: When they began.
-        seconds: How long they took; runs that a resumed call found are not in it.
-        variant: Part of the names of the questions, to tell experiments of other sizes apart.
-        note: What a reader has to know of the sizes.
-    """
-    paths = []
-    for found in answers:
-        question = found.question
-        arms = tuple(
-            Arm(name=name, metric=question.metric, unit=question.unit, higher_is_better=False, values=values)
-            for name, values in found.values.items()
-        )
-        by_name = {arm.name: arm for arm in arms}
-        comparison: Any = None
-        if len(found.seeds) > 1:
-            pair = by_name[question.first], by_name[question.second]
-            comparison = paired_comparison(*pair, form=question.form)
-        elif found.seeds and question.form == "ratio":
-            comparison = ratio_comparison(by_name[question.first], by_name[question.second])
-        result = Result(
-            toolkit="seqdecomp",
-            question="-".join(part for part in ("claims", variant, question.name) if part),
-            kind="claim",
-            arms=arms,
-            comparison=comparison,
-            expected=question.expected,
-            verdict=found.verdict,
-            environment=environment,
-            command=command,
-            commit=current_commit(),
-            started=started,
-            seconds=seconds,
-            note="; ".join(
-                part
-                for part in (
-                    note,
-                    f"seeds {', '.join(map(str, found.seeds))}" if found.seeds else "",
-                    f"no value of {question.first} in seeds {', '.join(map(str, found.missing))}"
-                    if found.missing
-                    else "",
-                )
-                if part
-            ),
-        )
-        paths.append(write_result(result, folder))
-    return paths
 
 
 def describe(settings: ExperimentSettings) -> str:
@@ -226,16 +120,6 @@ def describe(settings: ExperimentSettings) -> str:
     )
 
 
-def _effect_cells(entry: Mapping[str, Any]) -> list[str]:
-    """Effect and interval of an answer, for a table."""
-    missing = len(entry["seeds_without_value"])
-    if entry["effect"] is None:
-        return ["-", f"{entry['first']} has no value in any of {missing} seeds"]
-    effect = f"{entry['effect']:.3f}" if entry["form"] == "ratio" else f"{entry['effect']:+.3f}"
-    low, high = entry["interval"]
-    return [effect, f"{low:.3f} to {high:.3f}" + (f" (no value in {missing} seeds)" if missing else "")]
-
-
 def _mean(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return float(np.mean(known)) if known else None
@@ -243,20 +127,3 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 def _number(value: float | None, digits: int) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows as lines with columns of one width, the first to the left and numbers to the right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        cells = [
-            cell.ljust(width) if column == 0 or not _is_number(rows[-1][column]) else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(cells).rstrip())
-    return lines
-
-
-def _is_number(text: str) -> bool:
-    return text.replace(",", "").replace(".", "").lstrip("+-").isdigit() or text == "-"

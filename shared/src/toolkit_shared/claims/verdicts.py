@@ -1,39 +1,40 @@
-"""What the runs say: each question, its paired values over the seeds, an interval, and a verdict.
-
-Two questions are gated, for the paper's claim stands or falls with them: that decomposed training costs less
-than concatenation at equal tokens, and that it predicts the beginnings of documents better. All others are
-told as they fall.
-"""
+"""What the runs say: each question, its paired values over the seeds, an interval, and a verdict."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+
+from toolkit_shared.results import Verdict
 from toolkit_shared.statistics import paired_difference
 
 Run = Mapping[str, Any]
+"""What one run measured, as plain values."""
 Runs = Mapping[tuple[str, int], Run]
-Verdict = Literal["holds", "fails", "inconclusive"]
+"""The runs of one scenario by arm and seed."""
+
 # With fewer pairs a t interval says nothing; then all pairs must agree.
 PAIRS_FOR_INTERVAL = 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """One comparison of two arms, expected to be lower in the first than in the second.
+    """One comparison of two arms, with the side on which the first is expected.
 
     Attributes:
-        name: Name in files and tables.
+        name: Name in files and tables: lower case, dashes between.
         metric: What is compared.
-        unit: Its unit.
+        unit: Its unit; "" for counts and fractions.
         value: The metric of a run; None where the run has none.
-        first: The arm expected to have the lower value.
+        first: The arm that is expected to be lower, or higher.
         second: The arm it is compared with.
         form: "ratio" of first to second, or "difference" first minus second.
         expected: What is expected, in words.
-        gated: Whether `seqdecomp claims` fails unless this holds.
+        direction: Whether the first arm is expected "lower" or "higher" than the second.
+        higher_is_better: Which way is good, for the report; it need not be the way that is expected.
+        gated: Whether the claims fail unless this holds.
     """
 
     name: str
@@ -44,6 +45,8 @@ class Question:
     second: str
     form: Literal["ratio", "difference"]
     expected: str
+    direction: Literal["lower", "higher"] = "lower"
+    higher_is_better: bool = False
     gated: bool = False
 
 
@@ -81,6 +84,9 @@ def answer(question: Question, runs: Runs) -> Answer | None:
     pairs there is no useful interval, and all pairs must lie on the same side. A run without a value (it
     never reached the baseline's loss) makes a claim that would hold inconclusive; when only the second arm
     has values, the claim fails.
+
+    Raises:
+        ValueError: a value is not finite, or not above 0 where a ratio is asked for.
     """
     shared = sorted(
         {seed for arm, seed in runs if arm == question.first} & {s for a, s in runs if a == question.second}
@@ -110,10 +116,7 @@ def answer(question: Question, runs: Runs) -> Answer | None:
             verdict="fails",
         )
     effect, low, high = _effect(first, second, question.form)
-    neutral = 1.0 if question.form == "ratio" else 0.0
-    verdict: Verdict = "holds" if high < neutral else "fails" if low > neutral else "inconclusive"
-    if missing and verdict == "holds":
-        verdict = "inconclusive"
+    verdict = _verdict(question, low, high)
     return Answer(
         question=question,
         seeds=tuple(seeds),
@@ -122,8 +125,13 @@ def answer(question: Question, runs: Runs) -> Answer | None:
         effect=effect,
         low=low,
         high=high,
-        verdict=verdict,
+        verdict="inconclusive" if missing and verdict == "holds" else verdict,
     )
+
+
+def answer_all(questions: Iterable[Question], runs: Runs) -> list[Answer]:
+    """The answers of those questions that have one, in their order."""
+    return [found for question in questions if (found := answer(question, runs)) is not None]
 
 
 def gate(answers: Sequence[Answer]) -> bool:
@@ -132,22 +140,11 @@ def gate(answers: Sequence[Answer]) -> bool:
     return bool(gated) and all(entry.verdict == "holds" for entry in gated)
 
 
-def seconds_to_loss(curve: Sequence[Sequence[float]], loss: float) -> float | None:
-    """Training seconds after which a validation curve first falls to `loss`, or None if it never does.
-
-    Args:
-        curve: [step, seconds, loss] in order; between two points the loss is taken as linear in the seconds.
-        loss: The loss to reach.
-    """
-    before = None
-    for _, seconds, value in curve:
-        if value <= loss:
-            if before is None:
-                return seconds
-            share = (before[1] - loss) / (before[1] - value)
-            return float(before[0] + share * (seconds - before[0]))
-        before = (seconds, value)
-    return None
+def _verdict(question: Question, low: float, high: float) -> Verdict:
+    neutral = 1.0 if question.form == "ratio" else 0.0
+    below, above = high < neutral, low > neutral
+    expected, other = (below, above) if question.direction == "lower" else (above, below)
+    return "holds" if expected else "fails" if other else "inconclusive"
 
 
 def _effect(

@@ -1,0 +1,1 @@
+"""Benchmarks of llm-compat, one file a question."""

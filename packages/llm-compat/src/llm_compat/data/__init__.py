@@ -1,0 +1,1 @@
+"""Logs of evaluations: read from every format into one table of outcomes, and written back."""

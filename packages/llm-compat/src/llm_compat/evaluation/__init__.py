@@ -1,0 +1,1 @@
+"""Scoring of causal language models: choices by log-likelihood, generation by exact match, ensembles."""

@@ -1,0 +1,1 @@
+"""Causal language models of transformers under PEFT adapters, two of them on one base."""

@@ -1,0 +1,1 @@
+"""Training a compatibility adapter: batches, teachers, a plain loop, and Lightning around the same parts."""
