@@ -15,7 +15,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from llm_compat.arms import arm_named
-from llm_compat.data.teacher_cache import TeacherCache, fill_cache
+from llm_compat.data.teacher_cache import Precision, TeacherCache, fill_cache
 from llm_compat.data.token_rows import TokenRows
 from llm_compat.model.adapters import Student, save_adapter, student_from_adapter, student_from_base
 from llm_compat.model.head import head_of
@@ -56,9 +56,10 @@ class Sizes:
 
     def describe(self) -> str:
         """One phrase for the note of a result."""
+        kind = str(self.dtype).removeprefix("torch.")
         return (
-            f"Llama width {self.width}, {self.layers} layers, vocabulary {self.vocabulary}, LoRA rank {self.rank}; "
-            f"{self.rows} x {self.length} tokens a step, {str(self.dtype).removeprefix('torch.')}"
+            f"Llama width {self.width}, {self.layers} layers, vocabulary {self.vocabulary}, "
+            f"LoRA rank {self.rank}; {self.rows} x {self.length} tokens a step, {kind}"
         )
 
 
@@ -73,7 +74,7 @@ def make_base(sizes: Sizes, seed: int) -> Any:
         max_position_embeddings=sizes.length,
     )
     torch.manual_seed(seed)
-    model = AutoModelForCausalLM.from_config(config)
+    model = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim == 2:
@@ -97,7 +98,7 @@ def make_files(folder: Path, sizes: Sizes, steps: int) -> TokenRows:
     )
     models = {"old": attach_adapter(make_base(sizes, 1), folder / "old")}
     models["new"] = attach_adapter(make_base(sizes, 2), folder / "new")
-    precision = "float32" if sizes.dtype == torch.float32 else "bfloat16"
+    precision: Precision = "float32" if sizes.dtype == torch.float32 else "bfloat16"
 
     def words(model: Any) -> Callable[[TokenRows, list[int]], Any]:
         def run(rows: TokenRows, taken: list[int]) -> Any:
@@ -112,7 +113,7 @@ def make_files(folder: Path, sizes: Sizes, steps: int) -> TokenRows:
         rows,
         {name: words(model) for name, model in models.items()},
         widths={name: sizes.width for name in models},
-        precision=precision,  # type: ignore[arg-type]
+        precision=precision,
         of={},
         write_heads=lambda path, name: write_head(head_of(models[name]), path),
         batch_size=sizes.rows,

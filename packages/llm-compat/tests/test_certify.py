@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from llm_compat.certify import certify, items_for_power, items_needed, most_flips
+from llm_compat.certify import certify_rate, items_for_power, items_needed, most_flips
 from llm_compat.intervals import upper_bound
 from scipy import stats
 
@@ -21,9 +21,9 @@ def test_without_a_flip_about_three_over_the_limit_items_are_needed() -> None:
 def test_a_gate_passes_when_the_bound_is_at_most_the_limit() -> None:
     bound = upper_bound(88, 1319)
 
-    assert certify(88, 1319, bound + 1e-9).certified
-    assert not certify(88, 1319, bound - 1e-9).certified
-    assert certify(88, 1319, 0.08).bound == pytest.approx(0.0791334, abs=1e-7)
+    assert certify_rate(88, 1319, bound + 1e-9).certified
+    assert not certify_rate(88, 1319, bound - 1e-9).certified
+    assert certify_rate(88, 1319, 0.08).bound == pytest.approx(0.0791334, abs=1e-7)
 
 
 @given(st.floats(0, 0.2), st.floats(0.001, 0.3))
@@ -61,7 +61,7 @@ def test_a_new_set_of_that_size_passes_in_four_of_five_cases() -> None:
 
 
 def test_a_rate_at_the_limit_cannot_be_certified_by_any_number() -> None:
-    found = certify(5, 100, 0.05)
+    found = certify_rate(5, 100, 0.05)
 
     assert (found.certified, found.items_needed, found.items_for_power) == (False, None, None)
 
@@ -69,4 +69,4 @@ def test_a_rate_at_the_limit_cannot_be_certified_by_any_number() -> None:
 @pytest.mark.parametrize(("flips", "items"), [(1, 0), (-1, 5), (6, 5)])
 def test_what_is_no_rate_is_refused(flips: int, items: int) -> None:
     with pytest.raises(ValueError, match=f"{flips} flips of {items} items are no rate"):
-        certify(flips, items, 0.1)
+        certify_rate(flips, items, 0.1)

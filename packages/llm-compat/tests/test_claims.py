@@ -83,7 +83,7 @@ def test_a_gain_over_extra_training_holds_and_its_share_is_told() -> None:
     # t(3) at 97.5 % is 3.182; standard errors 0.0957 of the drop and 0.0645 of what is left
     assert found.sentence == (
         "muscle changes NFR by -1.55 points [-1.85, -1.25] against v2; as much extra training alone "
-        "(ce_more) has 32% ([25%, 39%]) of that drop; what is left is the method's own: over ce_more it "
+        "(ce_more) has 32% ([28%, 37%]) of that drop; what is left is the method's own: over ce_more it "
         "changes by -1.05 points [-1.26, -0.84]."
     )
     assert verdicts(runs)["nfr-against-ce-more"] == "holds"
@@ -97,9 +97,7 @@ def test_where_extra_training_explains_everything_the_verdict_says_so() -> None:
     assert found is not None
     assert found.share.value == pytest.approx(1.0)
     assert "ce_more) has 100% (" in found.sentence
-    assert (
-        "nothing is shown to be left, so extra training explains it as far as can be told" in found.sentence
-    )
+    assert "nothing is shown to be left, so ce_more explains it as far as can be told" in found.sentence
     assert verdicts(runs)["nfr-against-v2"] == "holds"
     assert verdicts(runs)["nfr-against-ce-more"] == "inconclusive"
     assert verdicts(runs)["ce-more-nfr-against-v2"] == "holds"
@@ -110,10 +108,21 @@ def test_where_extra_training_does_more_the_verdict_says_so() -> None:
 
     assert found is not None
     assert found.share.value > 1
-    assert (
-        "extra training alone lowers it by more than muscle does, so it explains all of it" in found.sentence
-    )
+    assert "ce_more lowers it by more than muscle does, so it explains all of it" in found.sentence
     assert verdicts(runs_of(**CONTROL_BETTER))["nfr-against-ce-more"] == "fails"
+
+
+def test_a_drop_that_distillation_from_v2_has_as_well_is_told() -> None:
+    runs = runs_of(**OWN_GAIN, kd_new=OWN_GAIN["muscle"])
+
+    found = explained(runs, "nfr", "kd_new")
+
+    assert found is not None
+    assert found.share.value == pytest.approx(1.0)
+    assert (
+        "as much distillation from v2 alone (kd_new) has 100% ([100%, 100%]) of that drop" in found.sentence
+    )
+    assert "so kd_new explains it as far as can be told" in found.sentence
 
 
 def test_without_a_drop_there_is_nothing_to_explain() -> None:
@@ -128,7 +137,7 @@ def test_without_a_drop_there_is_nothing_to_explain() -> None:
 
 
 def test_two_seeds_give_no_share() -> None:
-    assert explain_drop([10.0, 11.0], [9.0, 9.0], [8.0, 8.0], metric="NFR") is None
+    assert explain_drop([10.0, 11.0], [9.0, 9.0], [8.0, 8.0], metric="NFR", name="a", words="b") is None
 
 
 def test_a_rate_that_is_undefined_in_a_seed_leaves_the_seed_out() -> None:
@@ -253,7 +262,7 @@ def test_the_command_ends_with_0_and_writes_a_result_a_question(
     printed = json.loads(capsys.readouterr().out)
     assert printed == json.loads((tmp_path / "claims/summary.json").read_text())
     assert printed["passed"] is True
-    assert printed["scenarios"]["same"]["explained"]["nfr"]["left"] == pytest.approx(1.05)
+    assert printed["scenarios"]["same"]["explained"]["ce_more"]["nfr"]["left"] == pytest.approx(1.05)
     results = read_results(tmp_path / "claims/results").values()
     questions = {result.question for result in results}
     assert {

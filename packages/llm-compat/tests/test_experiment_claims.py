@@ -1,6 +1,9 @@
 """The folder of the runs: it is resumed with the same numbers, and does not depend on the workers."""
 
 import json
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -191,3 +194,31 @@ def test_flips_of_two_updates_are_compared_on_the_same_items() -> None:
     second = np.array([1] * 7 + [0] * 2 + [1] * 3)  # flips items 0 to 6, and 9
 
     assert compare_flips(old, first, second, gold) == (0, 7, pytest.approx(2 / 2**7))
+
+
+KILLED = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+import torch
+torch.set_num_threads(1)
+from test_experiment_claims import do
+do(Path(sys.argv[2]))
+"""
+
+
+@pytest.mark.slow
+def test_a_call_that_was_killed_goes_on_to_the_same_numbers(whole: Path, tmp_path: Path) -> None:
+    out = tmp_path / "runs"
+    process = subprocess.Popen([sys.executable, "-c", KILLED, str(Path(__file__).parent), str(out)])
+    while not list(out.glob("runs/*.json")):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert not (out / "manifest.json").exists()
+
+    do(out)
+
+    assert numbers(out) == numbers(whole)
+    assert not list(out.rglob(".tmp-*"))

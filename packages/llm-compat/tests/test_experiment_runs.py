@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from llm_compat.arms import ARMS
-from llm_compat.experiment.configuration import SCENARIOS, ExperimentSettings
+from llm_compat.experiment.configuration import DEFAULT_ARMS, FURTHER_ARMS, SCENARIOS, ExperimentSettings
 from llm_compat.experiment.fitting import cross_entropy, fit
 from llm_compat.experiment.intents import IntentTask, write_intents
 from llm_compat.experiment.measures import unpack_answers
@@ -242,3 +242,24 @@ def test_validation_loss_is_the_mean_cross_entropy_of_the_answers(task: Task, pa
         total += torch.nn.functional.cross_entropy(logits, targets, reduction="sum").item()
 
     assert cross_entropy(pair.v2, dev, "cpu") == pytest.approx(total / 70, abs=1e-5)
+
+
+@pytest.mark.parametrize("loss_on", ["answer", "all"])
+@pytest.mark.parametrize("arm", [*DEFAULT_ARMS, *FURTHER_ARMS])
+def test_every_arm_that_can_be_named_trains(task: Task, pair: Pair, arm: str, loss_on: Any) -> None:
+    run, model = run_arm(arm, task, SAME, 0, pair, replace(SETTINGS, loss_on=loss_on))
+
+    assert run["arm"] == arm
+    assert len(unpack_answers(run)) == 100
+    assert (model is None) == (arm == "ensemble")
+    if model is not None:
+        assert all(np.isfinite(run["losses"]))
+        assert not equal(weights(model), weights(pair.v2))
+
+
+def test_both_likelihood_masks_are_one_where_a_sequence_has_one_trained_token(task: Task, pair: Pair) -> None:
+    def losses(arm: str, loss_on: Any) -> Any:
+        return run_arm(arm, task, SAME, 0, pair, replace(SETTINGS, loss_on=loss_on))[0]["losses"]
+
+    assert losses("ce+ll_token", "answer") == losses("ce+ll_seq", "answer")
+    assert losses("ce+ll_token", "all") != losses("ce+ll_seq", "all")

@@ -35,7 +35,7 @@ def test_oracle_of_the_gsm8k_outcomes_of_two_gpt3_systems() -> None:
     assert round(100 * found["rel_nfr"], 3) == 47.137
 
 
-# PIQA of table 4 of the paper, as counts of 1838: correct old, new and compatible, negative flips of the update
+# PIQA of table 4 of the paper, as counts of 1838: correct old, new, compatible; negative flips of both
 # and of the compatible model
 PIQA = {
     "Llama 1 to 2": (1376, 1374, 1457, 213, 140),
@@ -101,6 +101,25 @@ def test_oracle_of_the_relative_rates_of_positive_congruent_training(
     found = flip_metrics(two_option_cells(old, new, negative, items=1_000_000))
 
     assert 100 * found["rel_nfr"] == pytest.approx(relative, abs=0.006)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "compatible", "nfr", "change", "before", "after"),
+    [
+        (72.74, 72.91, 79.53, 10.27, -4.17, 52.1, 41.0),  # HellaSwag, Llama 1 to 2
+        (74.86, 74.76, 79.27, 11.59, -3.97, 61.3, 49.1),  # PIQA, Llama 1 to 2
+        (69.76, 78.02, 77.86, 3.09, 0.24, 20.2, 21.6),  # HellaSwag, Phi 1.5 to 2: worse
+    ],
+)
+def test_oracle_adjusted_for_accuracy_the_published_gains_are_half_as_large(
+    old: float, new: float, compatible: float, nfr: float, change: float, before: float, after: float
+) -> None:
+    # given the printed percentages as counts of 10,000
+    def cells(accuracy: float, flipped: float) -> list[int]:
+        return two_option_cells(round(100 * old), round(100 * accuracy), round(100 * flipped), items=10_000)
+
+    assert round(100 * flip_metrics(cells(new, nfr))["rel_nfr"], 1) == before
+    assert round(100 * flip_metrics(cells(compatible, nfr + change))["rel_nfr"], 1) == after
 
 
 @given(COUNTS)

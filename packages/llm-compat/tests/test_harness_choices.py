@@ -139,7 +139,7 @@ def test_requests_are_ordered_by_number_and_not_by_name(tmp_path: Path) -> None:
     pairs = [(-1.0 - place, False) for place in range(12)]
     one = record(0, pairs, texts, 11, {"acc": 0.0, "acc_norm": 0.0})
     one["arguments"] = dict(sorted(one["arguments"].items()))  # gen_args_1, gen_args_10, gen_args_11, ...
-    # every mean is -(1 + place) / (1 + place) = -1, so the first wins; in another order none is -1 but the first
+    # all means are -1, so the first wins; ordered by name the third has -3 / 12, which is more
     log = log_of(tmp_path, one)
 
     assert taken(read(log), "acc_norm") == [0]
@@ -307,6 +307,8 @@ def test_rescoring_replaces_a_score_that_is_not_trusted(tmp_path: Path) -> None:
     one = read(forged(tmp_path), trust_logged=True, rescore=("acc",))
 
     assert one.scores["acc"].tolist() == [1, 0, 1]
+    assert taken(one, "acc") == [1, 1, 1]
+    assert one.notes[-1] == "acc is computed anew, though the log has others in 1 records"
 
 
 def test_an_accuracy_that_is_a_share_is_no_accuracy_of_one_choice(tmp_path: Path) -> None:

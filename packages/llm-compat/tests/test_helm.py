@@ -195,7 +195,7 @@ def test_chosen_references_are_answers_and_their_requests_are_no_prompts(tmp_pat
     run = five(tmp_path / "run")
     for number, prediction in enumerate(run.predictions):
         prediction.pop("mapped_output", None)
-        prediction["reference_index"] = number % 2
+        prediction["reference_index"] = (0, 1, 0, 2, 2)[number]
     folder = run.write()
     keyed = [{k: p[k] for k in ("instance_id", "train_trial_index")} for p in run.predictions]
     (folder / "display_requests.json").write_text(
@@ -233,7 +233,7 @@ def state(run: Run, **more: Any) -> dict[str, Any]:
                 "train_trial_index": 0,
                 "output_mapping": {key: f"{word} {number}" for key, word in mapping.items()},
                 "request": {"prompt": f"Question {number}? A, B"},
-                "result": {"success": True, "completions": [{"text": " A\n" if number % 2 == 0 else " C"}]},
+                "result": {"success": True, "completions": [{"text": (" A\n", " B", "A", "C", "D")[number]}]},
                 "num_train_instances": 5,
             }
             for number, document in enumerate(run.instances)
@@ -254,8 +254,48 @@ def test_without_the_files_of_the_pages_the_scenario_state_has_documents_and_ans
     assert whole.targets is not None
     assert bare.targets.tolist() == whole.targets.tolist()
     codes = bare.answers["exact_match"].tolist()
-    assert codes[0] == whole.answers["exact_match"][0]
-    assert codes[1] == 0  # C is no choice
+    assert codes[:3] == whole.answers["exact_match"].tolist()[:3]
+    assert codes[3:] == [0, 0]  # C and D are no choices here
+
+
+def test_in_the_scenario_state_only_the_chosen_reference_and_no_calibration_counts(tmp_path: Path) -> None:
+    run = five(tmp_path / "run")
+    for row in run.rows[::2]:
+        row["stats"].append(stat("predicted_index", 2))
+    whole = state(run)
+    requests = []
+    for one in whole["request_states"]:
+        one.pop("output_mapping")
+        for index in range(3):
+            for mode in ("original", "calibration"):
+                requests.append({**one, "reference_index": index, "request_mode": mode})
+    example = {**requests[0], "instance": instance(99, split="train")}
+    folder = run.write("instances", "display_predictions")
+    (folder / "scenario_state.json").write_text(json.dumps({**whole, "request_states": [*requests, example]}))
+
+    (outcomes,) = read_run(folder, HELM)
+
+    assert (len(outcomes), outcomes.expected_items) == (5, 5)
+    assert [detail.answer for detail in read_details(outcomes, range(5))] == [f"odd {n}" for n in range(5)]
+    assert outcomes.prompts is None
+
+
+def test_of_calibration_requests_alone_no_answer_is_made(tmp_path: Path) -> None:
+    run = five(tmp_path / "run")
+    whole = state(run)
+    for one in whole["request_states"]:
+        one["request_mode"] = "calibration"
+    folder = run.write("instances", "display_predictions")
+    (folder / "scenario_state.json").write_text(json.dumps(whole))
+
+    assert not read_run(folder, HELM)[0].answers
+
+
+def test_of_two_predictions_for_one_instance_neither_is_the_answer(tmp_path: Path) -> None:
+    run = five(tmp_path / "run")
+    run.predictions.append({**run.predictions[0], "mapped_output": "odd 0"})
+
+    assert not read_run(run.write(), HELM)[0].answers
 
 
 def test_answers_behind_a_pattern_are_not_guessed(tmp_path: Path) -> None:
@@ -269,14 +309,38 @@ def test_answers_behind_a_pattern_are_not_guessed(tmp_path: Path) -> None:
     assert "no display_predictions.json: predicted answers are not known" in outcomes.notes
 
 
-def test_answers_of_several_ranked_completions_are_not_guessed(tmp_path: Path) -> None:
+def test_answers_of_several_completions_are_given_where_they_explain_every_exact_match(
+    tmp_path: Path,
+) -> None:
     run = five(tmp_path / "run")
     run.rows[0]["stats"].append(stat("exact_match@5", 1))
 
     (outcomes,) = read_run(run.write(), HELM)
 
+    assert "exact_match" in outcomes.answers
+    assert outcomes.notes == ()
+
+
+def test_answers_that_do_not_explain_a_score_are_not_given(tmp_path: Path) -> None:
+    run = five(tmp_path / "run")
+    run.predictions[2]["mapped_output"] = "wrong 2"  # another completion was likelier, and right
+
+    (outcomes,) = read_run(run.write(), HELM)
+
     assert not outcomes.answers
-    assert outcomes.notes[0] == "several completions were scored: predicted answers are not known"
+    assert outcomes.notes == (
+        "the answer of instance id2 does not explain its exact_match: predicted answers are not known",
+    )
+
+
+def test_answers_of_several_completions_that_cannot_be_checked_are_not_given(tmp_path: Path) -> None:
+    run = five(tmp_path / "run")
+    run.rows[0]["stats"].append(stat("exact_match@5", 1))
+
+    (outcomes,) = read_run(run.write("instances"), HELM)
+
+    assert not outcomes.answers
+    assert "several completions were scored: predicted answers are not known" in outcomes.notes
 
 
 def test_without_documents_the_ids_are_the_keys_and_that_is_told(tmp_path: Path) -> None:
@@ -328,7 +392,9 @@ def test_a_field_becomes_slices_and_an_unknown_one_is_refused_by_name(tmp_path: 
 
 
 def test_similarities_take_the_nearest_correct_reference(tmp_path: Path) -> None:
-    run = five(tmp_path / "run")
+    run = Run(tmp_path / "run")
+    for number, answer in enumerate(("right", "wrong", "right", "odd", "odd")):
+        run.add(number, answer, float(answer != "odd"))
     for document in run.instances:
         document["references"][1]["tags"] = ["correct"]
 
@@ -433,5 +499,7 @@ def test_two_values_of_one_metric_are_refused(tmp_path: Path) -> None:
 def test_what_helm_does_not_log_cannot_be_rescored(tmp_path: Path) -> None:
     folder = five(tmp_path / "run").write()
 
-    with pytest.raises(InputError, match=r"HELM logs no log-probabilities of choices; leave --read\.rescore out"):
+    with pytest.raises(
+        InputError, match=r"HELM logs no log-probabilities of choices; leave --read\.rescore out"
+    ):
         read_run(folder, ReadSettings(format="helm", rescore=("acc",)))

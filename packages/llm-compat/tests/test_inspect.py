@@ -190,6 +190,24 @@ def test_epochs_of_a_sample_are_one_item_with_their_mean(tmp_path: Path) -> None
     )
 
 
+def test_answers_of_several_epochs_are_not_known_even_where_the_scores_agree(tmp_path: Path) -> None:
+    samples = [sample(0, "I", answer, epoch=epoch) for epoch, answer in ((1, "8"), (2, "9"))]
+
+    (outcomes,) = read_run(write_eval(tmp_path / "a.eval", samples), INSPECT)
+
+    assert outcomes.scores["match"].tolist() == [0]
+    assert not outcomes.answers
+
+
+def test_answers_belong_to_scores_that_are_right_or_wrong(tmp_path: Path) -> None:
+    samples = three()
+    samples[1]["scores"]["match"]["value"] = "P"
+
+    (outcomes,) = read_run(write_eval(tmp_path / "a.eval", samples), INSPECT)
+
+    assert not outcomes.answers
+
+
 def test_keys_do_not_depend_on_ids_order_or_on_how_choices_were_shuffled(tmp_path: Path) -> None:
     def chat(number: int, name: str, choices: list[str], message: str) -> dict[str, Any]:
         content = [

@@ -1,8 +1,18 @@
+import re
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from llm_compat.interpolation import interpolate_adapters
+from llm_compat.model.loading import attach_adapter, load_causal_lm
+from llm_compat.model.merging import interpolate_adapter_folders
+from toolkit_shared.errors import InputError
+
+sys.path.insert(0, str(Path(__file__).parent))
+import tiny_models
 
 NAME = "base_model.model.model.layers.0.self_attn.q_proj"
 
@@ -53,3 +63,36 @@ def test_other_weights_than_lora_matrices_are_refused():
     extra = {"lm_head.weight": torch.zeros(1)}
     with pytest.raises(ValueError, match=r"lm_head.weight is no LoRA matrix"):
         interpolate_adapters(extra, extra, old_fraction=0.5, old_scale=1.0, new_scale=1.0)
+
+
+def logits_under(base, adapter):
+    with torch.no_grad():
+        return attach_adapter(load_causal_lm(base), adapter)(input_ids=tiny_models.token_ids(1, 7)).logits
+
+
+def test_adapters_on_disk_are_merged_into_a_plain_one(tmp_path):
+    base = tiny_models.save_model(tmp_path / "base")
+    old = tiny_models.save_adapter_for(base, tmp_path / "old", seed=1, rank=2)
+    new = tiny_models.save_adapter_for(base, tmp_path / "new", seed=2, rank=3, use_rslora=True)
+
+    for fraction, name in ((0.0, "as-new"), (1.0, "as-old"), (0.4, "between")):
+        interpolate_adapter_folders(old, new, tmp_path / name, old_fraction=fraction)
+
+    assert torch.allclose(logits_under(base, tmp_path / "as-new"), logits_under(base, new), atol=1e-4)
+    assert torch.allclose(logits_under(base, tmp_path / "as-old"), logits_under(base, old), atol=1e-4)
+    between = logits_under(base, tmp_path / "between")
+    assert not torch.allclose(between, logits_under(base, old), atol=1e-2)
+
+
+def test_adapters_of_two_bases_are_not_interpolated(tmp_path):
+    bases = [tiny_models.save_model(tmp_path / name, seed=seed) for name, seed in (("a", 1), ("b", 2))]
+    folders = [tiny_models.save_adapter_for(base, tmp_path / f"{base.name}-task") for base in bases]
+    message = (
+        f"{folders[1]}: is an adapter of {bases[1]}, not of {bases[0]} as {folders[0]} is; both need one base"
+    )
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        interpolate_adapter_folders(*folders, tmp_path / "out", old_fraction=0.5)
+    rslora = tiny_models.save_adapter_for(bases[0], tmp_path / "dora", use_dora=True)
+    with pytest.raises(InputError, match="dora: is no plain LoRA adapter of one rank and scale"):
+        interpolate_adapter_folders(rslora, folders[0], tmp_path / "out", old_fraction=0.5)
+    assert not (tmp_path / "out").exists()

@@ -134,6 +134,21 @@ def test_of_several_samples_no_one_is_the_answer(tmp_path: Path) -> None:
     assert not outcomes.answers
 
 
+def test_questions_that_differ_only_in_their_choices_are_different_documents(tmp_path: Path) -> None:
+    def rows(order: Sequence[int]) -> list[dict[str, Any]]:
+        pairs = (["a", "b"], ["c", "a"])
+        return [
+            choice_row(place, (-1.0, -2.0), {"acc": 1}, query="Which?", choices=pairs[number])
+            for place, number in enumerate(order)
+        ]
+
+    (first,) = read_run(write(tmp_path / "one", rows((0, 1))), LIGHTEVAL)
+    (second,) = read_run(write(tmp_path / "two", rows((1, 0))), LIGHTEVAL)
+
+    assert first.keys.tolist() == second.keys.tolist()[::-1]
+    assert first.keys[0] != first.keys[1]
+
+
 def test_two_ways_of_sampling_a_document_are_one_item(tmp_path: Path) -> None:
     written = [text_row(n, "right", "right", em=1.0) for n in range(3)]
     scored = choice_rows()

@@ -118,6 +118,19 @@ def test_what_is_no_model_or_adapter_is_refused_in_one_line(tmp_path):
         load_tokenizer(empty)
 
 
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [(3, "base_model.model.model.layers.2.self_attn.q_proj.lora_A.weight is missing"),
+     (1, "base_model.model.model.layers.1.self_attn.q_proj.lora_A.weight is none of its weights")],
+)  # fmt: skip
+def test_an_adapter_of_a_model_with_other_layers_is_refused(tmp_path, layers, message):
+    two = tiny_models.save_model(tmp_path / "two", layers=2)
+    other = tiny_models.save_model(tmp_path / "other", layers=layers)
+    adapter = tiny_models.save_adapter_for(two, tmp_path / "adapter", targets=["q_proj"])
+    with refusal(f"{adapter}: does not fit the model: {message}"):
+        attach_adapter(load_causal_lm(other), adapter)
+
+
 def test_pickled_weights_are_not_read(tmp_path):
     base = tiny_models.save_model(tmp_path / "base")
     (base / "model.safetensors").unlink()

@@ -96,7 +96,7 @@ def test_a_killed_cache_goes_on_and_ends_byte_identical(tmp_path, rows_done):
         assert process.stdout.readline() == b"now\n"
         os.kill(process.pid, signal.SIGKILL)
     with (cut / "old.bin").open("ab") as file:
-        file.write(b"half-written")  # beyond what the marker counts
+        file.write(b"half-written" * 1000)  # beyond what the marker counts
     done = []
 
     fill(cut, progress=done.append)

@@ -10,13 +10,14 @@ import torch
 from lightning.pytorch import Trainer
 from llm_compat.arms import arm_named
 from llm_compat.model.adapters import student_from_adapter, student_from_base
-from llm_compat.model.loading import load_causal_lm
+from llm_compat.model.loading import attach_adapter, load_causal_lm, load_tokenizer
 from llm_compat.settings.training import (
     ExampleSettings,
     ExecutionSettings,
     ModelSettings,
     OptimizationSettings,
 )
+from llm_compat.training.batches import collate
 from llm_compat.training.datamodule import RowsDataModule
 from llm_compat.training.metrics import read_lines
 from llm_compat.training.module import CompatibilityTraining
@@ -57,17 +58,19 @@ def train(
     accumulate=2,
     arm="ce+muscle",
     select_by="cross-entropy",
+    lr=1e-2,
     adapter="v2-task",
+    old=("v1", "v1-task"),
     **more,
 ):
     return train_compatibility_adapter(
         out,
         data=folder / "data.jsonl",
         new=ModelSettings(model=str(folder / "v2"), adapter=str(folder / adapter)),
-        old=ModelSettings(model=str(folder / "v1"), adapter=str(folder / "v1-task")),
+        old=ModelSettings(model=str(folder / old[0]), adapter=str(folder / old[1])),
         arm=arm,
         optimization=OptimizationSettings(
-            lr=1e-2,
+            lr=lr,
             epochs=epochs,
             batch_size=batch_size,
             accumulate=accumulate,
@@ -168,20 +171,67 @@ def test_two_processes_train_like_one(folder, tmp_path):
         assert mine["mask_rate"] == pytest.approx(theirs["mask_rate"])
 
 
-def test_the_kept_epoch_is_that_of_the_lowest_validation_cross_entropy(folder, whole, tmp_path):
-    report, out = whole
-    epochs = list(read_lines(out / "validation.jsonl"))
-    lowest = min(epochs, key=lambda row: row["cross_entropy"])
-    assert [row["epoch"] for row in epochs] == [1, 2, 3]
-    assert (report.best_epoch, report.cross_entropy) == (lowest["epoch"], lowest["cross_entropy"])
+def validation_logits(folder, name, adapter):
+    """Whole logits of a model on the validation rows, and the true next tokens."""
+    model = attach_adapter(load_causal_lm(folder / name), adapter)
+    rows = read_rows(folder / "data.jsonl", None, load_tokenizer(folder / name), EXAMPLES, seed=0).validation
+    batch = collate(rows, range(len(rows)))
+    with torch.no_grad():
+        return model(input_ids=batch.input_ids).logits, batch.targets
 
-    last = train(folder, tmp_path / "last", select_by="last")
 
-    assert last.best_epoch == 3
-    same = (last.out / "adapter" / "adapter_model.safetensors").read_bytes() == (
-        out / "adapter" / "adapter_model.safetensors"
-    ).read_bytes()
-    assert same == (lowest["epoch"] == 3)
+def cross_entropy_of(folder, adapter):
+    logits, targets = validation_logits(folder, "v2", adapter)
+    return torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten()).item()
+
+
+def test_the_choice_by_negative_flips_counts_tokens_that_only_the_old_model_gets(folder, tmp_path):
+    taught = train(folder, tmp_path / "taught", arm="ce_more", lr=0.03, epochs=5).out / "adapter"
+
+    report = train(folder, tmp_path / "nfr", lr=0.1, epochs=5, select_by="nfr", old=("v2", taught))
+
+    epochs = list(read_lines(tmp_path / "nfr" / "validation.jsonl"))
+    assert epochs[report.best_epoch - 1]["nfr"] == min(row["nfr"] for row in epochs)
+    assert len({row["nfr"] for row in epochs}) > 1
+    old, targets = validation_logits(folder, "v2", taught)
+    kept, _ = validation_logits(folder, "v2", tmp_path / "nfr" / "adapter")
+    flipped = (old.argmax(-1) == targets) & (kept.argmax(-1) != targets)
+    number = (targets != -100).sum().item()
+    assert min(row["nfr"] for row in epochs) == pytest.approx(flipped.sum().item() / number)
+    right = (kept.argmax(-1) == targets).sum().item() / number
+    assert epochs[report.best_epoch - 1]["accuracy"] == pytest.approx(right)
+
+
+def test_the_kept_adapter_is_that_of_the_lowest_validation_cross_entropy(folder, tmp_path):
+    report = train(folder, tmp_path / "best", lr=0.1, epochs=5)  # so high that epochs get worse again
+
+    values = [row["cross_entropy"] for row in read_lines(tmp_path / "best" / "validation.jsonl")]
+    assert min(values) < min(values[0], values[-1])
+    assert report.cross_entropy == min(values) == values[report.best_epoch - 1]
+    assert cross_entropy_of(folder, tmp_path / "best" / "adapter") == pytest.approx(min(values), rel=1e-5)
+
+
+def test_the_last_epoch_is_kept_when_asked(folder, tmp_path):
+    report = train(folder, tmp_path / "last", lr=0.1, epochs=5, select_by="last")
+
+    values = [row["cross_entropy"] for row in read_lines(tmp_path / "last" / "validation.jsonl")]
+    assert min(values) < values[-1]
+    assert report.best_epoch == 5
+    assert cross_entropy_of(folder, tmp_path / "last" / "adapter") == pytest.approx(values[-1], rel=1e-5)
+
+
+def test_accumulated_micro_batches_have_the_loss_of_the_whole_step(folder, tmp_path):
+    steady = tiny_models.save_adapter_for(folder / "v2", tmp_path / "steady")  # no dropout
+    options = {"epochs": 1, "adapter": steady}
+    whole = train(folder, tmp_path / "whole", batch_size=4, accumulate=1, **options)
+
+    parts = train(folder, tmp_path / "parts", batch_size=1, accumulate=4, **options)
+
+    lines = [list(read_lines(report.out / "metrics.jsonl")) for report in (whole, parts)]
+    for mine, theirs in zip(*lines, strict=True):
+        assert mine == pytest.approx(theirs, rel=1e-4)
+    mean = lines[0][0]["old_divergence"] + lines[0][0]["new_divergence"] + lines[0][0]["cross_entropy"]
+    assert lines[0][0]["loss"] == pytest.approx(mean / 2, rel=1e-5)
 
 
 def test_the_metrics_follow_every_step_and_the_schedule(whole):

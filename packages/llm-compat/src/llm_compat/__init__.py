@@ -9,7 +9,42 @@ from typing import Any
 __version__ = "0.1.0"
 
 # public name to the module that holds it
-_HOMES: dict[str, str] = {}
+_HOMES = {
+    "ARMS": "arms",
+    "Arm": "arms",
+    "ColumnSettings": "settings.reading",
+    "CompareSettings": "settings.comparing",
+    "Comparison": "comparison.compare",
+    "CompatibilityLoss": "objectives.compatibility",
+    "Detail": "data.outcomes",
+    "Head": "heads",
+    "Heads": "heads",
+    "Outcomes": "data.outcomes",
+    "ReadSettings": "settings.reading",
+    "arm_named": "arms",
+    "cell_codes": "flips",
+    "certify_rate": "certify",
+    "compare_paths": "comparison.compare",
+    "compare_runs": "comparison.compare",
+    "comparison_document": "comparison.document",
+    "compatibility_loss": "objectives.compatibility",
+    "count_cells": "flips",
+    "findings": "comparison.verdict",
+    "flip_metrics": "flips",
+    "flipped_items": "reporting.flip_list",
+    "fused_compatibility_loss": "objectives.fused",
+    "holm": "significance",
+    "items_needed": "certify",
+    "mcnemar_exact": "significance",
+    "mcnemar_mid_p": "significance",
+    "read_details": "data.runs",
+    "read_run": "data.runs",
+    "smooth_metrics": "smooth",
+    "to_html": "reporting.html",
+    "to_markdown": "reporting.text",
+    "to_text": "reporting.text",
+    "train_adapter": "training.loop",
+}
 
 __all__ = ["__version__", *_HOMES]
 

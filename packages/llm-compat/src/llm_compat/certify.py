@@ -36,7 +36,7 @@ class Certificate(NamedTuple):
     items_for_power: int | None
 
 
-def certify(flips: int, items: int, max_rate: float, confidence: float = 0.95) -> Certificate:
+def certify_rate(flips: int, items: int, max_rate: float, confidence: float = 0.95) -> Certificate:
     """Whether the true rate is shown to be at most `max_rate`, by the exact one-sided bound.
 
     Raises:

@@ -31,7 +31,7 @@ def claims(
         arms: Arms beside v1 and v2, by name, commas between; unset: all of the paper, and the controls.
         scenarios: same (the bases differ by seed), gap (the old one is older and narrower); unset: both.
         loss_on: Train on the answer's token alone, or on all tokens.
-        checkpoint: Keep the last epoch, or that of the lowest validation cross-entropy.
+        checkpoint: Keep the last epoch, or as the paper that of the lowest validation cross-entropy.
         data: Folder with old/ and updated/, each train, dev and test.jsonl; unset: generated requests.
         scale: gpu: larger models on one CUDA device.
         workers: Runs at a time, one thread each; unset: one a core, on a GPU one.
@@ -90,7 +90,7 @@ def claims(
         command=f"llm-compat claims --seeds {seeds} --arms {','.join(chosen_arms)}"
         + f" --scenarios {','.join(scenario.name for scenario in chosen_scenarios)}"
         + " --loss-on all" * (loss_on == "all")
-        + f" --checkpoint {checkpoint}" * (checkpoint != "last")
+        + " --checkpoint validation-loss" * (checkpoint != "last")
         + " --data DIR" * (data is not None)
         + " --scale gpu" * (scale == "gpu"),
     )

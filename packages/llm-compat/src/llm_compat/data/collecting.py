@@ -69,9 +69,8 @@ def collect(
 ) -> Outcomes:
     """The outcomes of one task: one entry a document, in the order in which the documents come.
 
-    Several tries at a document are one entry with the mean of their scores, for they are no independent
-    items; their answers are then not known. Documents that are equal to the letter keep their number; they
-    are told apart by their expected answers and ids, not by their places.
+    Several tries at a document are one entry with the mean of their scores and no answers, for they are no
+    independent items. Equal documents are told apart by expected answers and ids, not by their places.
 
     Args:
         items: What the log holds.
@@ -199,7 +198,8 @@ def _answers(items: Sequence[LoggedItem], scores: Mapping[str, npt.NDArray[np.fl
 def _similarity(groups: Sequence[Sequence[LoggedItem]], name: str, source: Path) -> Any:
     if not any(item.output is not None and item.targets for group in groups for item in group):
         raise InputError(
-            f"{source}: --read.similarity {name} needs answers and expected texts, which the log has not; leave it out"
+            f"{source}: --read.similarity {name} needs answers and expected texts, which the log has not; "
+            "leave it out"
         )
     score = scorer(name)
     return np.array(

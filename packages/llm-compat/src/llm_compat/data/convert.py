@@ -130,7 +130,10 @@ def _write_jsonl(out: Path, columns: Sequence[str], rows: Iterator[Row]) -> int:
 def _write_csv(out: Path, columns: Sequence[str], rows: Iterator[Row]) -> int:
     count = 0
     with atomic_path(out) as path, open(path, "w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, columns, restval="", lineterminator="\n")
+        # quoted, since a carriage return in a bare field would end its line
+        writer = csv.DictWriter(
+            stream, columns, restval="", lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC
+        )
         writer.writeheader()
         for row in rows:
             writer.writerow({name: "" if value is None else value for name, value in row.items()})

@@ -68,7 +68,7 @@ def _format_of(path: Path, name: RunFormat | None) -> Format:
     for known in FORMATS:
         module = format_named(known)
         if module.recognises(path):
-            logger.info("%s is read as %s", path, known)
+            logger.debug("%s is read as %s", path, known)
             return module
     raise InputError(f"{path}: {_nothing(path)}")
 

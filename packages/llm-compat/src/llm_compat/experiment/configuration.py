@@ -10,7 +10,7 @@ LossOn = Literal["answer", "all"]
 Checkpoint = Literal["last", "validation-loss"]
 
 V1, V2, ENSEMBLE = "v1", "v2", "ensemble"
-METHOD, EXTRA_TRAINING = "muscle", "ce_more"
+METHOD, EXTRA_TRAINING, SELF_DISTILLATION = "muscle", "ce_more", "kd_new"
 # arms of the objectives that are trained from v2's adapter, in the order of the tables
 COMPATIBILITY_ARMS = (
     "muscle",
@@ -72,7 +72,7 @@ class ExperimentSettings:
         batch_size: Requests of a step.
         clip_norm: Largest norm of the gradient.
         loss_on: Positions that are trained on: the answer's, or all.
-        checkpoint: Which epoch's adapter is kept: the last, or that of the lowest validation cross-entropy.
+        checkpoint: Which epoch's weights are kept: the last, or those of the lowest validation cross-entropy.
         min_count: How often a word must occur to have a token.
         device: Where models are trained.
     """
@@ -115,8 +115,11 @@ def settings_for(
 ) -> ExperimentSettings:
     """The settings of a scale, with what the caller chooses.
 
-    Source: the sizes are our choice; temperature, rank on all linear layers and alpha = 2 rank are those of
-    arXiv 2407.09435, table 8, which trains on all tokens. It does not give the weight of cross-entropy.
+    Source: the sizes are our choice. Adapters on all linear layers, and alpha = 2 rank, are those of table 8
+    of arXiv 2407.09435. The paper trains on all tokens, with which so small a model stays under-fitted. It
+    keeps the checkpoint of the lowest validation cross-entropy; the last one is kept here, for the lowest is
+    often the first of plain training, whose control would then have fewer steps than the method, at a
+    learning rate that has not fallen.
     """
     return replace(GPU if scale == "gpu" else ExperimentSettings(), loss_on=loss_on, checkpoint=checkpoint)
 

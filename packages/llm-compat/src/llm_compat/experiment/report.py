@@ -75,7 +75,7 @@ def run_and_report(
         )
     task = read_task(folder / "task" if data is None else data, min_count=settings.min_count)
     answers = answer_scenarios(found)
-    words = "generated requests of 60 intents" if data is None else f"data-update task {data.name}"
+    words = "generated requests of 60 intents" if data is None else "the data-update task that was given"
     document = summary.to_document(
         found, answers, task.test.labels.tolist(), settings, data=words, passed=passes(answers)
     )

@@ -1,4 +1,4 @@
-"""How much of a drop in negative flips extra training alone explains, with an interval over paired seeds."""
+"""How much of a drop in negative flips a control explains, with an interval over paired seeds."""
 
 import math
 from collections.abc import Sequence
@@ -80,15 +80,19 @@ def explain_drop(
     method: Sequence[float],
     *,
     metric: str,
+    name: str,
+    words: str,
     digits: int = 2,
 ) -> Explained | None:
     """Split the drop of the method against the update into what the control reaches, and what is left.
 
     Args:
         update: The rate of each seed after the plain update, in percent.
-        control: After extra training alone.
+        control: After the control.
         method: After the method, with as much training as the control.
         metric: Name of the rate, for the sentence.
+        name: Name of the control.
+        words: What the control is.
         digits: Decimals in the sentence.
 
     Returns:
@@ -110,22 +114,18 @@ def explain_drop(
     changed = (
         f"muscle changes {metric} by {points(-drop.mean)} points {interval(-drop.high, -drop.low)} against v2"
     )
-    own = f"over ce_more it changes by {points(-left.mean)} points {interval(-left.high, -left.low)}"
+    own = f"over {name} it changes by {points(-left.mean)} points {interval(-left.high, -left.low)}"
     if drop.low <= 0:
         told = f"{changed}: no drop is shown, so there is none to explain; {own}."
     else:
         bounds = "its interval has no bound" if share.low is None else f"[{share.low:.0%}, {share.high:.0%}]"
-        part = f"as much extra training alone (ce_more) has {share.value:.0%} ({bounds}) of that drop"
+        part = f"{words} ({name}) has {share.value:.0%} ({bounds}) of that drop"
         if left.low > 0:
             ending = f"what is left is the method's own: {own}"
         elif left.high < 0:
-            ending = (
-                f"extra training alone lowers it by more than muscle does, so it explains all of it: {own}"
-            )
+            ending = f"{name} lowers it by more than muscle does, so it explains all of it: {own}"
         else:
-            ending = (
-                f"nothing is shown to be left, so extra training explains it as far as can be told: {own}"
-            )
+            ending = f"nothing is shown to be left, so {name} explains it as far as can be told: {own}"
         if rise.high >= 0 and left.low > 0:
             part += ", a drop that is not shown by itself"
         told = f"{changed}; {part}; {ending}."

@@ -7,7 +7,14 @@ import numpy as np
 from toolkit_shared.claims import Answer, Runs, answer_entries, answer_lines
 from toolkit_shared.report.text_table import text_table
 
-from llm_compat.experiment.configuration import EXTRA_TRAINING, METHOD, V1, V2, ExperimentSettings
+from llm_compat.experiment.configuration import (
+    EXTRA_TRAINING,
+    METHOD,
+    SELF_DISTILLATION,
+    V1,
+    V2,
+    ExperimentSettings,
+)
 from llm_compat.experiment.measures import compare_flips, unpack_answers
 from llm_compat.experiment.questions import percentage
 from llm_compat.experiment.shares import Explained, explain_drop
@@ -15,6 +22,11 @@ from llm_compat.experiment.shares import Explained, explain_drop
 PACKAGES = ("llm-compat", "numpy", "peft", "torch", "transformers")
 METRICS = ("accuracy", "nfr", "pfr", "nfr_mc", "rel_nfr", "btc", "nfi")
 ADJUSTED = {"nfr": "NFR", "rel_nfr": "relative NFR"}
+# what never sees the old model, and yet may lower its negative flips
+CONTROLS = {
+    EXTRA_TRAINING: "as much extra training alone",
+    SELF_DISTILLATION: "as much distillation from v2 alone",
+}
 LEVEL = 0.05
 
 
@@ -46,7 +58,10 @@ def to_document(
             scenario: {
                 "arms": arm_table(runs),
                 "answers": answer_entries(answers[scenario]),
-                "explained": {metric: _plain(explained(runs, metric)) for metric in ADJUSTED},
+                "explained": {
+                    control: {metric: _plain(explained(runs, metric, control)) for metric in ADJUSTED}
+                    for control in CONTROLS
+                },
                 "within_seeds": within_seeds(runs, gold),
             }
             for scenario, runs in found.items()
@@ -69,23 +84,26 @@ def arm_table(runs: Runs) -> list[dict[str, Any]]:
                 "first_mask_rate": _mean([100.0 * entry[0] for entry in rates]),
                 "last_mask_rate": _mean([100.0 * entry[-1] for entry in rates]),
                 "steps": own[0]["steps"],
+                "kept_epoch": _mean([float(run["kept_epoch"]) for run in own]),
                 "seconds": _mean([run["seconds"] for run in own]),
             }
         )
     return table
 
 
-def explained(runs: Runs, metric: str) -> Explained | None:
-    """How much of muscle's drop in a metric extra training alone explains; None without the arms or seeds."""
+def explained(runs: Runs, metric: str, control: str = EXTRA_TRAINING) -> Explained | None:
+    """How much of muscle's drop in a metric a control explains; None without the arms or seeds."""
     value = percentage(metric)
-    columns: dict[str, list[float]] = {V2: [], EXTRA_TRAINING: [], METHOD: []}
+    columns: dict[str, list[float]] = {V2: [], control: [], METHOD: []}
     for seed in sorted({seed for _, seed in runs}):
         values = [value(runs[arm, seed], runs) if (arm, seed) in runs else None for arm in columns]
         for arm, one in zip(columns, values, strict=True):
             if one is not None and None not in values:
                 columns[arm].append(one)
-    update, control, method = columns.values()
-    return explain_drop(update, control, method, metric=ADJUSTED[metric])
+    update, of_control, method = columns.values()
+    return explain_drop(
+        update, of_control, method, metric=ADJUSTED[metric], name=control, words=CONTROLS[control]
+    )
 
 
 def within_seeds(runs: Runs, gold: Sequence[int]) -> list[dict[str, Any]]:
@@ -121,7 +139,12 @@ def to_text(document: Mapping[str, Any]) -> str:
 
 def verdict_lines(part: Mapping[str, Any]) -> list[str]:
     """What a scenario says of extra training, a sentence a line."""
-    lines = [entry["sentence"] for entry in part["explained"].values() if entry is not None]
+    lines = [
+        entry["sentence"]
+        for by_metric in part["explained"].values()
+        for entry in by_metric.values()
+        if entry is not None
+    ]
     entries = part["within_seeds"]
     if entries:
         fewer = sum(entry["p"] < LEVEL and entry["muscle_only"] < entry["ce_more_only"] for entry in entries)
@@ -144,7 +167,7 @@ def describe(settings: ExperimentSettings) -> str:
 
 def _arm_lines(arms: Sequence[Mapping[str, Any]]) -> list[str]:
     metrics = ["accuracy", "NFR", "PFR", "NFR_mc", "rel NFR", "BTC", "NFI"]
-    header = ["arm", "seeds", *metrics, "mask", "steps", "CPU s"]
+    header = ["arm", "seeds", *metrics, "mask", "steps", "kept epoch", "CPU s"]
     rows = [
         [
             entry["arm"],
@@ -154,6 +177,7 @@ def _arm_lines(arms: Sequence[Mapping[str, Any]]) -> list[str]:
             if entry["first_mask_rate"] is not None
             else "-",
             str(entry["steps"]),
+            _number(entry["kept_epoch"], 1),
             _number(entry["seconds"], 1),
         ]
         for entry in arms

@@ -61,8 +61,8 @@ def attach_adapter(base: Any, adapter: str | Path, *, name: str = "default") -> 
         config = PeftConfig.from_pretrained(str(adapter))
         _require_lora(config, adapter)
         with quiet_libraries():
-            warnings.filterwarnings("error", ".*missing adapter keys.*")
             model = PeftModel.from_pretrained(base, str(adapter), adapter_name=name, is_trainable=False)
+            _require_all_keys(model, adapter, name)
     except InputError:
         raise
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, UserWarning) as error:
@@ -134,6 +134,21 @@ def _require_lora(config: Any, adapter: str | Path) -> None:
             f"{adapter}: trains biases of its base (bias '{config.bias}'), which two adapters would share; "
             "train it with bias 'none'"
         )
+
+
+def _require_all_keys(model: Any, adapter: str | Path, name: str) -> None:
+    """Make sure that the file has every weight of the adapter, and no LoRA weight beside; PEFT does not."""
+    from peft import get_peft_model_state_dict
+    from peft.utils import load_peft_weights
+
+    wanted = set(get_peft_model_state_dict(model, adapter_name=name, save_embedding_layers=False))
+    found = set(load_peft_weights(str(adapter), device="cpu"))
+    missing = sorted(wanted - found)
+    surplus = sorted(key for key in found - wanted if ".lora_" in key)
+    if missing:
+        raise InputError(f"{adapter}: does not fit the model: {missing[0]} is missing")
+    if surplus:
+        raise InputError(f"{adapter}: does not fit the model: {surplus[0]} is none of its weights")
 
 
 def _require_folder(path: str | Path, file: str, *, what: str) -> None:

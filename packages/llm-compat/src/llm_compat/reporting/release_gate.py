@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from toolkit_shared.report.text_table import text_table
 
-from llm_compat.certify import Certificate, certify
+from llm_compat.certify import Certificate, certify_rate
 from llm_compat.comparison.compare import Comparison, TaskComparison
 from llm_compat.reporting.junit import Check, to_junit
 from llm_compat.reporting.markdown import markdown_rows
@@ -38,7 +38,7 @@ def gate_tasks(
             continue
         seen.add((task.task, task.filter))
         flips = int(task.items.negative_flips("new", comparison.settings.tolerance).sum())
-        gated.append(GatedTask(task, certify(flips, len(task.items), max_rate, confidence)))
+        gated.append(GatedTask(task, certify_rate(flips, len(task.items), max_rate, confidence)))
     return gated
 
 

@@ -136,35 +136,32 @@ def fit(
     arguments = trainer_defaults(device, devices=devices, strategy=strategy)
     if execution.precision != "auto":
         arguments["precision"] = execution.precision
+    best = BestAdapter(
+        out,
+        rows.validation,
+        first_row=len(rows.training),
+        steps_per_epoch=per_epoch,
+        batch_size=optimization.batch_size,
+        select_by=optimization.select_by,
+    )
+    picklable = arguments["strategy"] != "ddp_spawn"
+    trainer = _trainer(
+        {**arguments, "enable_checkpointing": True},
+        max_steps=steps,
+        accumulate_grad_batches=optimization.accumulate,
+        gradient_clip_val=optimization.gradient_clip or None,
+        callbacks=_callbacks(out, execution, best, progress if picklable else None),
+        default_root_dir=out,
+    )
     described = _described(arm, rows, optimization, seed, config or {}, rows_per_step=per_step)
     status = "resumed"
     if is_first_process():
         status = claim_folder(out, kind=KIND, config=described, resume=resume, overwrite=overwrite)
     if status != "complete":
-        if optimization.warmup_steps >= steps:
-            log.warning("warm-up of %d steps is not over after all %d", optimization.warmup_steps, steps)
-        best = BestAdapter(
-            out,
-            rows.validation,
-            first_row=len(rows.training),
-            steps_per_epoch=per_epoch,
-            batch_size=optimization.batch_size,
-            select_by=optimization.select_by,
-        )
-        picklable = arguments["strategy"] != "ddp_spawn"
-        trainer = _trainer(
-            {**arguments, "enable_checkpointing": True},
-            max_steps=steps,
-            accumulate_grad_batches=optimization.accumulate,
-            gradient_clip_val=optimization.gradient_clip or None,
-            callbacks=_callbacks(out, execution, best, progress if picklable else None),
-            default_root_dir=out,
-        )
         module = _training_module(student, source, arm, steps, objective, optimization, seed)
         data = RowsDataModule(
             rows.training, epochs=optimization.epochs, batch_size=optimization.batch_size, seed=seed
         )
-        module.train()
         _run(trainer, module, data, out)
         if trainer.is_global_zero:
             _finish(out, described, facts or {}, module, rows, arguments["precision"])
@@ -220,6 +217,8 @@ def _training_module(
 
 def _run(trainer: Trainer, module: CompatibilityTraining, data: RowsDataModule, out: Path) -> None:
     checkpoint = StepCheckpoint.newest(out / CHECKPOINTS)
+    if module.warmup_steps >= module.total_steps:
+        log.warning("the warm-up of %d steps outlasts the run of %d", module.warmup_steps, module.total_steps)
     log.info(
         "arm %s, precision %s, %d devices, folder %s",
         module.arm.name,
@@ -229,6 +228,7 @@ def _run(trainer: Trainer, module: CompatibilityTraining, data: RowsDataModule, 
     )
     if checkpoint is not None:
         log.info("resumed from %s", checkpoint.name)
+    module.train()
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*LeafSpec.*", FutureWarning)  # Lightning's, about itself

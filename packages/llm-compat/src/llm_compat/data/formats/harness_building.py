@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from itertools import chain
 from operator import attrgetter
 from typing import Any
@@ -22,7 +21,8 @@ from llm_compat.data.similarity import scorer
 
 _DIGEST_DIGITS = 64
 _PAIRS = msgspec.json.Decoder(list[list[tuple[float, bool]]], strict=False)
-_ANY = msgspec.json.Decoder(list[list[Any]])
+_CONTINUATION = attrgetter("arg_1")
+_LISTS = msgspec.json.Decoder(list[list[Any]])
 
 
 class RecordRefused(Exception):
@@ -54,6 +54,11 @@ class ColumnsOfRecords:
         self.unchecked = 0
 
     def build(self) -> Columns:
+        """The columns.
+
+        Raises:
+            RecordRefused: One of the records cannot be used.
+        """
         for place, name in enumerate(self.metrics):
             self._add_scores(name, self._all(f"m{place}"))
         if self.options.kind == "choice":
@@ -125,13 +130,14 @@ class ColumnsOfRecords:
         else:
             values = np.array([np.nan if value is None else value for value in column], np.float64)
         self.scores[name] = values
-        if name in choice_rules.METRICS and not np.isin(values[~np.isnan(values)], (0.0, 1.0)).all():
+        if name in choice_rules.METRICS and not ((values == 0) | (values == 1) | np.isnan(values)).all():
             self.unlike_accuracy.add(name)
 
     def _add_choices(self) -> None:
         choices = self._choices()
         delimiter = self.options.reading[0]
         halved = choices.first_half() if "acc_mutual_info" in self.metrics else choices
+        golds = halved.golds(self.options.reading)
         computed = [name for name in self.options.rescore if name in choice_rules.METRICS]
         for name in dict.fromkeys([*self.metrics, *computed]):
             if name not in choice_rules.METRICS or (name in self.metrics and name not in self.scores):
@@ -140,7 +146,7 @@ class ColumnsOfRecords:
             predictions = taken.predictions(name, delimiter)
             if predictions is None:
                 continue
-            correct = halved.correct(predictions, self.options.reading)
+            correct = halved.correct(predictions, golds)
             self.unchecked = int(np.isnan(correct).sum())
             if name in self.scores:
                 found = choice_rules.mismatch(self.scores[name], correct)
@@ -164,7 +170,7 @@ class ColumnsOfRecords:
         return Choices(
             log_probabilities=scores,
             counts=counts,
-            continuations=list(chain.from_iterable(map(_in_order, arguments))),
+            continuations=_in_order(arguments),
             targets=self._all("target"),
             same_continuations=self.options.same_continuations,
         )
@@ -178,7 +184,7 @@ class ColumnsOfRecords:
             return responses, [pair[0] for response in responses for pair in response]
         except msgspec.MsgspecError:
             pass
-        slowly = [json.loads(bytes(one)) for one in raw]
+        slowly = self._responses()
         for row, response in enumerate(slowly):
             for pair in response:
                 if not isinstance(pair, list) or not pair or not _is_number(pair[0]):
@@ -187,11 +193,22 @@ class ColumnsOfRecords:
                     raise RecordRefused(row, reason)
         return slowly, [float(pair[0]) for response in slowly for pair in response]
 
+    def _responses(self) -> list[list[Any]]:
+        """What the filter made of the responses of each record."""
+        raw = self._all("filtered_resps")
+        try:
+            return _LISTS.decode(b"[" + b",".join(raw) + b"]")
+        except msgspec.MsgspecError:
+            pass
+        slowly = [json.loads(bytes(one)) for one in raw]
+        for row, response in enumerate(slowly):
+            if not isinstance(response, list):
+                reason = "field 'filtered_resps' is not a list; mend or remove the line"
+                raise RecordRefused(row, reason)
+        return slowly
+
     def _add_texts(self) -> None:
-        texts = [
-            _text_of(response)
-            for response in _ANY.decode(b"[" + b",".join(self._all("filtered_resps")) + b"]")
-        ]
+        texts = [_text_of(response) for response in self._responses()]
         codes = np.array([answer_code(text) for text in texts], np.uint64)
         self.answers.update(dict.fromkeys(self.scores, codes))
         for name in self.options.rescore:
@@ -251,17 +268,16 @@ def _as_text(value: Any) -> str:
     return "" if value is None else json.dumps(value, ensure_ascii=False)
 
 
-def _in_order(arguments: Mapping[str, Any]) -> list[str]:
-    """The continuations by the number of their request, for a rewritten log may have them by name."""
-    names = _request_names(len(arguments))
-    if tuple(arguments) != names and set(arguments) == set(names):
-        arguments = {name: arguments[name] for name in names}
-    return [one.arg_1 for one in arguments.values()]
+def _in_order(arguments: Sequence[dict[str, Any]]) -> list[str]:
+    """The continuations of all records, each record's by the number of the request.
 
-
-@lru_cache
-def _request_names(count: int) -> tuple[str, ...]:
-    return tuple(f"gen_args_{place}" for place in range(count))
+    A log that was rewritten may have requests by name, `gen_args_10` before `gen_args_2`.
+    """
+    for names in set(map(tuple, arguments)):
+        numbered = tuple(f"gen_args_{place}" for place in range(len(names)))
+        if names != numbered and set(names) == set(numbered):
+            return [one[f"gen_args_{place}"].arg_1 for one in arguments for place in range(len(one))]
+    return list(map(_CONTINUATION, chain.from_iterable(map(dict.values, arguments))))
 
 
 def _text_of(response: Sequence[Any]) -> str | None:

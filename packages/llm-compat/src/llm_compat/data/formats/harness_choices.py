@@ -3,6 +3,8 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import repeat
 
 import numpy as np
 import numpy.typing as npt
@@ -96,12 +98,14 @@ class Choices:
             # the target is then the continuation, and the index is in the document only
             return np.full(len(self.targets), _UNKNOWN), {}
         delimiter, by_text = reading
+        known = {target: _gold_of(target) for target in set(self.targets)}
+        if not by_text and all(type(gold) is int for gold in known.values()):
+            return np.array([known[target] for target in self.targets], np.int64), {}
         starts = self._starts().tolist()
         golds: list[int] = []
         several: dict[int, frozenset[int]] = {}
-        known: dict[str, int | frozenset[int] | None] = {}
         for row, target in enumerate(self.targets):
-            gold = known[target] if target in known else known.setdefault(target, _gold_of(target))
+            gold = known[target]
             if gold is None or by_text:
                 named = self._choice_named(starts[row], int(self.counts[row]), target, delimiter)
                 gold = named if named is not None else gold
@@ -111,11 +115,13 @@ class Choices:
             golds.append(_UNKNOWN if gold is None else gold)
         return np.array(golds, np.int64), several
 
-    def correct(self, predictions: Indices, reading: Reading) -> npt.NDArray[np.float64]:
+    def correct(
+        self, predictions: Indices, golds: tuple[Indices, Mapping[int, frozenset[int]]]
+    ) -> npt.NDArray[np.float64]:
         """Whether the prediction is right, float64 [documents]; NaN where the right choice is not known."""
-        golds, several = self.golds(reading)
-        correct: npt.NDArray[np.float64] = (predictions == golds).astype(np.float64)
-        correct[golds == _UNKNOWN] = np.nan
+        single, several = golds
+        correct: npt.NDArray[np.float64] = (predictions == single).astype(np.float64)
+        correct[single == _UNKNOWN] = np.nan
         for row, indices in several.items():
             correct[row] = float(int(predictions[row]) in indices)
         return correct
@@ -155,10 +161,13 @@ class Choices:
         else:
             sizes = np.array([len(text.encode("utf-8", "surrogatepass")) for text in flat], np.int64)
         if delimiter:
-            has = np.fromiter((text.startswith(delimiter) for text in flat), np.bool_, len(flat))
-            cut = np.minimum.reduceat(has.astype(np.int64), starts)
             size = len(delimiter) if metric == "acc_norm" else len(delimiter.encode())
-            sizes = sizes - size * np.repeat(cut, self.counts)
+            has = list(map(str.startswith, flat, repeat(delimiter)))
+            if all(has):
+                sizes = sizes - size
+            else:  # it belongs to the choices of a document where it does not stand before all of them
+                cut = np.minimum.reduceat(np.array(has, np.int64), starts)
+                sizes = sizes - size * np.repeat(cut, self.counts)
         lengths: npt.NDArray[np.float64] = np.full(self.log_probabilities.shape, -1.0)
         lengths[np.arange(self.log_probabilities.shape[1])[None, :] < self.counts[:, None]] = sizes
         return lengths
@@ -166,8 +175,12 @@ class Choices:
 
 def choice_codes(predictions: Indices) -> Codes:
     """The codes of predicted choices, uint64 [documents]."""
-    most = int(predictions.max(initial=0))
-    return np.array([choice_code(index) for index in range(most + 1)], np.uint64)[predictions]
+    return _codes_up_to(int(predictions.max(initial=0)))[predictions]
+
+
+@lru_cache
+def _codes_up_to(most: int) -> Codes:
+    return np.array([choice_code(index) for index in range(most + 1)], np.uint64)
 
 
 def mismatch(logged: npt.NDArray[np.float64], rebuilt: npt.NDArray[np.float64]) -> Mismatch | None:

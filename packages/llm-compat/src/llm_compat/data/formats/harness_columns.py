@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -9,13 +11,15 @@ import numpy.typing as npt
 from llm_compat.data.formats.harness_choices import Mismatch, join_mismatches
 from llm_compat.data.outcomes import NO_ANSWER, Codes, Keys, Slices, keys_array
 
+Scalar = TypeVar("Scalar", bound=np.generic)
+
 MISSING = "(missing)"
 """The filter of records that have none, as old releases wrote them; no filter can have a name in brackets."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Columns:
-    """Records of one log, in their order.
+    """Records of one log, in their order; `join_columns` takes their arrays away.
 
     Attributes:
         places: int64 [records], byte at which each line begins.
@@ -43,9 +47,9 @@ class Columns:
     filter_names: tuple[str, ...]
     prompts: Codes | None
     targets: Codes
-    scores: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
+    scores: dict[str, npt.NDArray[np.float64]] = field(default_factory=dict)
     left_out: Mapping[str, str] = field(default_factory=dict)
-    answers: Mapping[str, Codes] = field(default_factory=dict)
+    answers: dict[str, Codes] = field(default_factory=dict)
     mismatches: Mapping[str, Mismatch] = field(default_factory=dict)
     unlike_accuracy: frozenset[str] = frozenset()
     unchecked: int = 0
@@ -71,35 +75,43 @@ def empty_columns() -> Columns:
 
 
 def join_columns(parts: Sequence[Columns]) -> Columns:
-    """The records of all parts, one after the other."""
+    """The records of all parts, one after the other.
+
+    The parts give their arrays up, column after column, so that there is hardly more than one copy of them;
+    they are of no use afterwards.
+    """
     parts = [part for part in parts if len(part)]
     if not parts:
         return empty_columns()
     if len(parts) == 1:
         return parts[0]
+    sizes = [len(part) for part in parts]
     names = tuple(dict.fromkeys(name for part in parts for name in part.filter_names))
-    metrics = tuple(dict.fromkeys(name for part in parts for name in part.scores))
-    answered = tuple(dict.fromkeys(name for part in parts for name in part.answers))
-    starts = np.cumsum([0, *(len(part) for part in parts)])[:-1].tolist()
-    prompts = [part.prompts for part in parts if part.prompts is not None]
+    mismatches = [
+        {name: found.moved(start) for name, found in part.mismatches.items()}
+        for start, part in zip(accumulate(sizes, initial=0), parts, strict=False)
+    ]
+    for part in parts:
+        part.filters = _recoded(part.filters, part.filter_names, names)
     fields = tuple(parts[0].slices)
     return Columns(
-        places=np.concatenate([part.places for part in parts]),
-        keys=np.concatenate([part.keys for part in parts]),
-        doc_ids=np.concatenate([part.doc_ids for part in parts]),
-        filters=np.concatenate([_recoded(part.filters, part.filter_names, names) for part in parts]),
+        places=_taken(parts, "places"),
+        keys=_taken(parts, "keys"),
+        doc_ids=_taken(parts, "doc_ids"),
+        filters=_taken(parts, "filters"),
         filter_names=names,
-        prompts=np.concatenate(prompts) if len(prompts) == len(parts) else None,
-        targets=np.concatenate([part.targets for part in parts]),
-        scores={name: _joined_scores(parts, name) for name in metrics},
+        prompts=_taken(parts, "prompts") if all(part.prompts is not None for part in parts) else None,
+        targets=_taken(parts, "targets"),
+        scores={
+            name: np.concatenate(_popped([part.scores for part in parts], name, sizes, np.nan))
+            for name in dict.fromkeys(name for part in parts for name in part.scores)
+        },
         left_out={name: what for part in parts for name, what in part.left_out.items()},
-        answers={name: _joined_answers(parts, name) for name in answered},
-        mismatches=join_mismatches(
-            [
-                {name: found.moved(start) for name, found in part.mismatches.items()}
-                for start, part in zip(starts, parts, strict=True)
-            ]
-        ),
+        answers={
+            name: np.concatenate(_popped([part.answers for part in parts], name, sizes, NO_ANSWER))
+            for name in dict.fromkeys(name for part in parts for name in part.answers)
+        },
+        mismatches=join_mismatches(mismatches),
         unlike_accuracy=frozenset().union(*(part.unlike_accuracy for part in parts)),
         unchecked=sum(part.unchecked for part in parts),
         slices={name: join_slices([part.slices[name] for part in parts]) for name in fields},
@@ -111,6 +123,8 @@ def join_columns(parts: Sequence[Columns]) -> Columns:
 def slices_of(values: Sequence[str]) -> Slices:
     """The slices of items with these values."""
     names = tuple(sorted(set(values)))
+    if len(names) == 1:
+        return Slices(codes=np.zeros(len(values), np.int32), names=names)
     places = {name: place for place, name in enumerate(names)}
     return Slices(codes=np.array([places[value] for value in values], np.int32), names=names)
 
@@ -130,10 +144,20 @@ def _recoded(
     return np.array([places[name] for name in names], np.int32)[codes]
 
 
-def _joined_scores(parts: Sequence[Columns], name: str) -> npt.NDArray[np.float64]:
-    return np.concatenate([part.scores.get(name, np.full(len(part), np.nan)) for part in parts])
+def _taken(parts: Sequence[Columns], name: str) -> Any:
+    """One column of all parts, which lose it."""
+    arrays = [getattr(part, name) for part in parts]
+    for part in parts:
+        setattr(part, name, arrays[0][:0])
+    return np.concatenate(arrays)
 
 
-def _joined_answers(parts: Sequence[Columns], name: str) -> Codes:
-    none = [np.full(len(part), NO_ANSWER, np.uint64) for part in parts]
-    return np.concatenate([part.answers.get(name, empty) for part, empty in zip(parts, none, strict=True)])
+def _popped(
+    columns: Sequence[dict[str, npt.NDArray[Scalar]]], name: str, sizes: Sequence[int], fill: float
+) -> list[npt.NDArray[Scalar]]:
+    """One column of all parts, which lose it; a part that lacks it gives as many of the fill."""
+    kind = next(column[name].dtype for column in columns if name in column)
+    return [
+        column.pop(name) if name in column else np.full(size, fill, kind)
+        for column, size in zip(columns, sizes, strict=True)
+    ]

@@ -10,13 +10,8 @@ from toolkit_shared.records import open_records
 
 from llm_compat.data.answers import canonical_answer, choice_code
 from llm_compat.data.formats.harness_files import PACKED
-from llm_compat.data.formats.harness_records import (
-    MAX_LINE_BYTES,
-    RecordDecoder,
-    RecordError,
-    lines_of,
-    parse_line,
-)
+from llm_compat.data.formats.harness_records import RecordDecoder, RecordError, parse_line
+from llm_compat.data.formats.log_lines import MAX_LINE_BYTES, lines_of
 from llm_compat.data.outcomes import Detail, Outcomes
 
 _QUESTIONS = (

@@ -12,15 +12,13 @@ from llm_compat.data.formats.harness_records import (
     Record,
     RecordDecoder,
     RecordError,
-    line_number,
-    lines_of,
     metrics_of,
     parse_line,
 )
+from llm_compat.data.formats.log_lines import line_number, lines_of
 from llm_compat.data.formats.protocol import Progress
 
-RECORDS_AT_ONCE = 512
-BYTES_AT_ONCE = 1 << 21  # records hold on to the bytes of their lines
+RECORDS_AT_ONCE = 256
 
 
 def read_lines(
@@ -63,9 +61,11 @@ class _LineReader:
                     continue
                 record = self._record_of_other(line, offset)
                 names, decode = list(self.decoder.metrics), self.decoder.decode
+            # a copy, for the piece of JSON would keep the whole line in memory
+            record.filtered_resps = record.filtered_resps.copy()
             records.append(record)
             places.append(offset)
-            if len(records) >= RECORDS_AT_ONCE or self.bytes_read >= BYTES_AT_ONCE:
+            if len(records) >= RECORDS_AT_ONCE:
                 self._flush()
         self._flush()
         return join_columns(self.parts)

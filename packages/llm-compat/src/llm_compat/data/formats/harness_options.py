@@ -8,7 +8,8 @@ from toolkit_shared.errors import InputError
 
 from llm_compat.data.formats.harness_choices import Reading
 from llm_compat.data.formats.harness_files import SampleFile, TaskFacts
-from llm_compat.data.formats.harness_records import RecordError, line_number, lines_of, parse_line
+from llm_compat.data.formats.harness_records import RecordError, parse_line
+from llm_compat.data.formats.log_lines import line_number, lines_of
 from llm_compat.data.rescoring import target_number
 from llm_compat.settings.reading import ReadSettings, Rescoring
 

@@ -9,7 +9,7 @@ from toolkit_shared.errors import InputError
 from llm_compat.data.formats.harness_columns import MISSING, Columns
 from llm_compat.data.formats.harness_files import SampleFile
 from llm_compat.data.formats.harness_options import LineOptions
-from llm_compat.data.formats.harness_records import line_number
+from llm_compat.data.formats.log_lines import line_number
 from llm_compat.data.outcomes import KEY_BYTES, NO_FILTER, Keys, Outcomes, Slices, key_of
 from llm_compat.data.selection import unknown_name
 
@@ -34,15 +34,20 @@ def outcomes_of_log(
     for name, present in columns.present.items():
         if not present:
             raise unknown_name(name, columns.known_fields, option="--by", where=file.path)
+    for name in columns.left_out.keys() & columns.scores.keys():
+        raise InputError(
+            f"{file.path}: metric '{name}' is a number in some records "
+            f"and {columns.left_out[name]} in others; "
+            "give logs of one release only"
+        )
     notes = [*file.notes, *_notes(columns, options)]
-    distrusted = _distrusted(file, columns, trust_logged=trust_logged)
+    distrusted = _distrusted(file, columns, options.rescore, trust_logged=trust_logged)
+    unanswered = distrusted.keys() - set(options.rescore)
     notes += [note for name, note in distrusted.items() if name in columns.scores]
     by_filter, more = _rows_by_filter(file, columns)
     notes += more
     _refuse_missing(file, by_filter, named=MISSING not in columns.filter_names)
-    return [
-        _outcomes(file, columns, name, rows, distrusted.keys(), notes) for name, rows in by_filter.items()
-    ]
+    return [_outcomes(file, columns, name, rows, unanswered, notes) for name, rows in by_filter.items()]
 
 
 def _outcomes(
@@ -57,8 +62,9 @@ def _outcomes(
     notes = list(notes)
     if expected is not None and len(rows) > expected:
         notes.append(f"{len(rows):,} documents are logged, though the results tell of {expected:,}")
-    # a metric that no record of this filter has is none of its
-    scores = {metric: values[rows] for metric, values in columns.scores.items()}
+    # no copy where there is one filter
+    chosen = slice(None) if len(rows) == len(columns) else rows
+    scores = {metric: values[chosen] for metric, values in columns.scores.items()}
     logged = file.facts.higher_is_better
     return Outcomes(
         task=file.task,
@@ -66,18 +72,18 @@ def _outcomes(
         source=file.path,
         format="harness",
         keys=_unique_keys(file, columns, rows, name),
-        places=columns.places[rows],
+        places=columns.places[chosen],
         scores=scores,
         answers={
-            metric: codes[rows]
+            metric: codes[chosen]
             for metric, codes in columns.answers.items()
             if metric in scores and metric not in without_answers
         },
         higher_is_better={metric: logged[metric] for metric in scores if metric in logged},
-        prompts=None if columns.prompts is None else columns.prompts[rows],
-        targets=columns.targets[rows],
+        prompts=None if columns.prompts is None else columns.prompts[chosen],
+        targets=columns.targets[chosen],
         slices={
-            field: Slices(codes=slices.codes[rows], names=slices.names)
+            field: Slices(codes=slices.codes[chosen], names=slices.names)
             for field, slices in columns.slices.items()
         },
         notes=tuple(notes),
@@ -97,14 +103,17 @@ def _notes(columns: Columns, options: LineOptions) -> list[str]:
     return notes
 
 
-def _distrusted(file: SampleFile, columns: Columns, *, trust_logged: bool) -> dict[str, str]:
+def _distrusted(
+    file: SampleFile, columns: Columns, rescored: Collection[str], *, trust_logged: bool
+) -> dict[str, str]:
     """The metrics whose rebuilt answers say nothing, each with the note on it."""
     notes = {
         name: f"{name} has values besides 0 and 1, so it is no accuracy of one choice and has no answers"
         for name in columns.unlike_accuracy
+        if name not in rescored
     }
     for name, found in columns.mismatches.items():
-        if name in notes:
+        if name in columns.unlike_accuracy:
             continue
         if not trust_logged:
             place = f"{file.path}, line {line_number(file.path, int(columns.places[found.row]))}"
@@ -114,10 +123,11 @@ def _distrusted(file: SampleFile, columns: Columns, *, trust_logged: bool) -> di
                 f"{place}: document {columns.doc_ids[found.row]}: {values} ({extent}); "
                 "run the evaluation again, or pass --read.trust-logged"
             )
-        notes[name] = (
-            f"{name} is taken as logged though the log-probabilities give others in {found.count:,} "
-            "records, so it has no answers"
-        )
+        extent = f"though the log has others in {found.count:,} records"
+        notes[name] = f"{name} is computed anew, {extent}"
+        if name not in rescored:
+            extent = f"though the log-probabilities give others in {found.count:,} records"
+            notes[name] = f"{name} is taken as logged {extent}, so it has no answers"
     return notes
 
 
@@ -176,10 +186,12 @@ def _numbers_within(groups: Rows, ranks: Rows) -> Rows:
 
 def _unique_keys(file: SampleFile, columns: Columns, rows: Rows, name: str) -> Keys:
     """Keys in which equal documents of the data set are told apart by their order in it."""
-    keys, ids = columns.keys[rows], columns.doc_ids[rows]
-    distinct, groups = np.unique(keys, return_inverse=True)
-    if len(distinct) == len(keys):
+    keys = columns.keys if len(rows) == len(columns) else columns.keys[rows]
+    ids = columns.doc_ids[rows]
+    ordered = np.sort(keys)
+    if not (ordered[1:] == ordered[:-1]).any():
         return keys
+    groups = np.unique(keys, return_inverse=True)[1]
     order = np.lexsort((np.arange(len(rows)), ids, groups))
     again = (groups[order][1:] == groups[order][:-1]) & (ids[order][1:] == ids[order][:-1])
     if again.any():

@@ -2,20 +2,12 @@
 
 import hashlib
 import json
-import zlib
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import msgspec
-from toolkit_shared.errors import InputError
-from toolkit_shared.records import open_records
 
 from llm_compat.data.formats.harness_columns import MISSING
-
-MAX_LINE_BYTES = 1 << 28
-_SKIPPED_AT_ONCE = 1 << 20
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class Argument(msgspec.Struct, gc=False):
@@ -147,7 +139,7 @@ def parse_line(line: bytes, *, is_cut: bool) -> dict[str, Any]:
         RecordError: It is no JSON object.
     """
     try:
-        record = json.loads(line.decode("utf-8"))
+        record = json.loads(line.rstrip(b"\r\n").decode("utf-8"))
     except UnicodeDecodeError as error:
         raise RecordError(f"not UTF-8 at byte {error.start} of the line; mend or remove it") from None
     except json.JSONDecodeError as error:
@@ -160,58 +152,6 @@ def parse_line(line: bytes, *, is_cut: bool) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise RecordError("no JSON object; mend or remove it")
     return record
-
-
-def lines_of(path: Path, start: int = 0, end: int | None = None) -> Iterator[tuple[int, bytes]]:
-    """The lines that begin in a range of bytes, each with its first byte; a byte order mark is left out.
-
-    Args:
-        path: The log; unpacked by its suffix, and then read from its beginning.
-        start: First byte of the range.
-        end: Its end, that byte not included; None: the end of the file.
-
-    Raises:
-        InputError: The file cannot be read, packed data is corrupt, or a line is too long.
-    """
-    with open_records(path) as stream:
-        offset = start
-        try:
-            if start > 0:
-                # the line that holds the byte before the range belongs to an earlier range
-                stream.seek(start - 1)
-                offset += _skip_line(stream) - 1
-            while (end is None or offset < end) and (line := stream.readline(MAX_LINE_BYTES + 1)):
-                if len(line) > MAX_LINE_BYTES:
-                    reason = f"the line has more than {MAX_LINE_BYTES:,} bytes; mend or remove it"
-                    raise InputError(f"{path}, line {line_number(path, offset)}: {reason}")
-                if offset == 0 and line.startswith(_BYTE_ORDER_MARK):
-                    yield len(_BYTE_ORDER_MARK), line[len(_BYTE_ORDER_MARK) :]
-                else:
-                    yield offset, line
-                offset += len(line)
-        except EOFError:
-            raise InputError(f"{path}: the compressed data ends early; copy the file again") from None
-        except (OSError, zlib.error) as error:
-            raise InputError(f"{path}: cannot be read: {error}; copy the file again") from None
-
-
-def line_number(path: Path, offset: int) -> int:
-    """The number, from 1, of the line that begins at a byte."""
-    number, left = 1, offset
-    with open_records(path) as stream:
-        while left > 0 and (piece := stream.read(min(left, _SKIPPED_AT_ONCE))):
-            number += piece.count(b"\n")
-            left -= len(piece)
-    return number
-
-
-def _skip_line(stream: Any) -> int:
-    skipped = 0
-    while part := stream.readline(_SKIPPED_AT_ONCE):
-        skipped += len(part)
-        if part.endswith(b"\n"):
-            break
-    return skipped
 
 
 def _typed(record: Mapping[str, Any], name: str, kind: type) -> Any:

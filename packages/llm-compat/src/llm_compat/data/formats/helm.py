@@ -42,7 +42,7 @@ LOWER_IS_BETTER = frozenset(
     "max_toxicity_probability mer_score perplexity toxic_frac training_co2_cost training_energy_cost "
     "wer_score".split()
 )
-# Metrics that compare the whole of what the model wrote; others look for an answer in it, which is not logged.
+# Metrics that compare the whole of what the model wrote; others look in it for an answer that is not logged.
 WHOLE_TEXT = frozenset({"exact_match", "quasi_exact_match", "quasi_leave_articles_exact_match"})
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
 _WITHOUT_PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -124,9 +124,9 @@ def _read_folder(folder: Path, task: str, settings: ReadSettings) -> list[Outcom
     run = read_run_files(folder, lambda name: name not in BOOKKEEPING or name in named)
     metrics = dict.fromkeys(name for row in run.scores.values() for name in row)
     notes = _notes(run)
-    # completions are ranked before they are scored, and the log does not say how: the answer is not known
-    if any("@" in name for name in metrics):
-        notes.append("several completions were scored: predicted answers are not known")
+    reason = _why_answers_are_doubtful(run, list(metrics))
+    if run.answers and reason:
+        notes.append(f"{reason}: predicted answers are not known")
         run.answers.clear()
     filters = _filters({key.perturbation for key in run.scores})
     return [
@@ -162,6 +162,28 @@ def _notes(run: RunFiles) -> list[str]:
             f"instances of the splits {' and '.join(splits)} are counted together; --by split parts them"
         )
     return notes
+
+
+def _why_answers_are_doubtful(run: RunFiles, metrics: Sequence[str]) -> str:
+    """Why what the log shows may not be what was scored; empty where it explains every exact match.
+
+    Completions are ranked by their log-probability before the first is scored; what is logged for display is
+    the first before that.
+    """
+    checked = 0
+    for key, scores in run.scores.items():
+        document = run.documents.get((key.instance, key.perturbation))
+        score = scores.get("exact_match")
+        if document is None or key not in run.answers or score not in (0.0, 1.0):
+            continue
+        answer = run.answers[key]
+        right = answer is not None and answer.strip() in {target.strip() for target in document.targets}
+        if right != score:
+            return f"the answer of instance {key.instance} does not explain its exact_match"
+        checked += 1
+    if not checked and any("@" in name for name in metrics):
+        return "several completions were scored"
+    return ""
 
 
 def _filters(perturbations: set[str]) -> dict[str, str]:

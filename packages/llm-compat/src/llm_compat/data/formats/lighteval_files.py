@@ -23,7 +23,7 @@ ROWS_AT_ONCE = 1000
 
 _NAME = re.compile(r"details_(?P<task>.+?)_(?P<date>\d+-\d+-\d+T.*)\.parquet")
 _NESTED = {
-    "doc": ("query", "choices", "gold_index", "id", "specific", "num_samples"),
+    "doc": ("query", "choices", "gold_index", "id", "specific"),
     "model_response": (
         "input",
         "text",
@@ -156,7 +156,6 @@ def _built(path: Path, place: int, build: Any, row: Mapping[str, Any]) -> Row:
 def _nested_row(row: Mapping[str, Any]) -> Row:
     doc, response = row["doc"], row["model_response"] or {}
     texts = response.get("text_post_processed") or response.get("text")
-    number = doc.get("num_samples")
     probabilities = [*_numbers(response.get("logprobs"))]
     if response.get("unconditioned_logprobs"):
         probabilities += _numbers(response["unconditioned_logprobs"])
@@ -166,8 +165,7 @@ def _nested_row(row: Mapping[str, Any]) -> Row:
         choices=_texts(doc.get("choices")),
         golds=_golds(doc.get("gold_index")),
         metrics=row["metric"] or {},
-        # a task that takes several samples scores all of them: no one of them is the answer
-        texts=_texts(texts) if number is None or number == 1 else (),
+        texts=_texts(texts),
         log_probabilities=tuple(probabilities),
         tokens=_token_counts(response.get("output_tokens")),
         prompt=response["input"] if isinstance(response.get("input"), str) else None,
