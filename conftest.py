@@ -15,7 +15,7 @@ for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["COLUMNS"] = "80"  # the width of help texts
-# a shell ignores Ctrl-C in what it starts in the background, and the processes that tests interrupt inherit that
+# what a shell starts in the background ignores Ctrl-C, and the processes that tests interrupt inherit that
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import hypothesis  # noqa: E402

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from llm_compat import significance
 from scipy import stats
@@ -76,6 +76,7 @@ def test_items_that_flip_together_count_as_fewer() -> None:
     assert together == pytest.approx(float(stats.chi2.sf(4, 1)))
 
 
+@settings(max_examples=10)  # statsmodels takes 50 ms a call
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
 def test_holm_agrees_with_statsmodels(p_values: list[float]) -> None:
     expected = multipletests(p_values, method="holm")[1]

@@ -72,7 +72,7 @@ def test_a_table_is_the_same_run_in_every_format(tmp_path: Path, name: str) -> N
 
     one = read(path, fields=("level",))
 
-    assert (one.task, one.filter, one.format, one.source) == ("t", "none", "table", path)
+    assert (one.task, one.filter, one.format, one.source) == ("items", "none", "table", path)
     assert one.keys.tobytes() == b"".join(key_of(text) for text in "abc")
     assert one.scores["correct"].tolist() == [1, 0, 1]
     assert one.answers["correct"].tolist() == [answer_code("4"), answer_code("1000"), NO_ANSWER]
@@ -91,6 +91,23 @@ def test_details_are_the_texts_of_the_row(tmp_path: Path) -> None:
     assert (first.id, first.question, first.target, first.answer) == ("a", "2+2?", "4", "4")
     assert (last.id, last.answer) == ("c", None)
     assert first.fields == {"level": "easy"}
+
+
+def test_a_folder_of_tables_has_a_task_a_file(tmp_path: Path) -> None:
+    write(tmp_path / "x.csv", ROWS)
+    write(tmp_path / "y.jsonl", ROWS)
+
+    assert [one.task for one in read_run(tmp_path)] == ["x", "y"]
+
+
+def test_details_are_read_with_the_columns_that_the_table_was_read_with(tmp_path: Path) -> None:
+    rows = [{"name": "n1", "said": "yes", "wanted": "no", "good": 0}]
+    columns = ColumnSettings(id="name", score=("good",), answer="said", target="wanted")
+
+    (one,) = read_run(write(tmp_path / "t.jsonl", rows), ReadSettings(columns=columns))
+
+    (detail,) = read_details(one, [0])
+    assert (detail.id, detail.answer, detail.target) == ("n1", "yes", "no")
 
 
 def test_tasks_and_filters_come_from_columns(tmp_path: Path) -> None:

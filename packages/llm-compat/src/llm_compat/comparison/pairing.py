@@ -94,7 +94,8 @@ def _require_same_targets(first: Outcomes, other: Outcomes, left: Index, right: 
     if len(differs):
         raise InputError(
             f"{other.source}: {first.name}: the expected answer of {len(differs):,} of {len(left):,} "
-            f"documents is not that of {first.source} ({_ids(first, left[differs])}); evaluate both on the same data"
+            f"documents is not that of {first.source} ({_ids(first, left[differs])}); "
+            "evaluate both on the same data"
         )
 
 

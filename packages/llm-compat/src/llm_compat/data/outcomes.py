@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from llm_compat.settings.reading import ColumnSettings
+
 KEY_BYTES = 16
 CODE_BYTES = 8
 Keys = npt.NDArray[np.bytes_]  # "S16": 128 bits of a digest; compared whole, so zero bytes are no trouble
@@ -53,6 +55,7 @@ class Outcomes:
         targets: uint64 [items], digests of the expected answers, or None.
         slices: By field, for the fields that were asked for.
         notes: What a reader has to know, one sentence each: metrics that were left out, missing fields.
+        columns: Of a table, the column map that it was read with, for reading items again.
         expected_items: Items that the run says it has evaluated, or None when it does not say.
     """
 
@@ -69,6 +72,7 @@ class Outcomes:
     targets: Codes | None = None
     slices: Mapping[str, Slices] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    columns: ColumnSettings | None = None
     expected_items: int | None = None
 
     def __len__(self) -> int:

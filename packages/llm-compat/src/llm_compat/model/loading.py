@@ -61,6 +61,7 @@ def attach_adapter(base: Any, adapter: str | Path, *, name: str = "default") -> 
         config = PeftConfig.from_pretrained(str(adapter))
         _require_lora(config, adapter)
         with quiet_libraries():
+            warnings.filterwarnings("ignore", ".*missing adapter keys.*")  # refused below
             model = PeftModel.from_pretrained(base, str(adapter), adapter_name=name, is_trainable=False)
             _require_all_keys(model, adapter, name)
     except InputError:

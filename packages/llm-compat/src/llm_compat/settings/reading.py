@@ -17,7 +17,7 @@ class ColumnSettings:
         answer: The model's answer as text; unset: `answer`, where there is one.
         target: The expected answer; unset: `target`, where there is one.
         prompt: The prompt or question; unset: `prompt` or `question`, where there is one.
-        task: The task's name; unset: `task`, where there is one, else the file's name.
+        task: The task's name; unset: `task`, where there is one, else `items`, in a folder the file's name.
         filter: The filter's name; unset: `filter`, where there is one.
     """
 
@@ -41,7 +41,8 @@ class ReadSettings:
         metrics: Only these metrics.
         fields: Fields of the documents to keep as slices.
         rescore: Metrics to compute anew from logged log-probabilities or raw outputs.
-        similarity: Text similarities to compute from answers and targets: rouge1, rouge2, rougeL, bleu, chrf, exact.
+        similarity: Text similarities to compute from answers and targets: rouge1, rouge2, rougeL, bleu, chrf,
+            exact.
         lower_is_better: Metrics in which less is better, beside those that the logs name.
         trust_logged: Take logged scores as they are where log-probabilities give others; no answers then.
         columns: Column map of tables.

@@ -2,6 +2,7 @@
 
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,12 @@ from llm_compat.data.outcomes import (
 )
 from llm_compat.data.selection import unknown_name
 from llm_compat.data.similarity import Scorer, scorer
-from llm_compat.settings.reading import ReadSettings
+from llm_compat.settings.reading import ColumnSettings, ReadSettings
 
 WANTED = "*.csv, *.tsv, *.jsonl or *.parquet (tables)"
+
+# the task of a table that names none: two tables that are compared seldom have the same file name
+ONE_TASK = "items"
 
 _TRUTH = {"true": 1.0, "false": 0.0}
 
@@ -51,7 +55,7 @@ def read(
     outcomes: list[Outcomes] = []
     sources: dict[str, Path] = {}
     for file in expand_inputs([path], SUFFIXES):
-        for one in _read_table(file, settings):
+        for one in _read_table(file, settings, task_name=table_name(file) if path.is_dir() else ONE_TASK):
             earlier = sources.setdefault(one.name, file)
             if earlier != file:
                 raise InputError(f"{file}: task {one.name} is in {earlier} as well; give one table for it")
@@ -66,7 +70,7 @@ def details(outcomes: Outcomes, items: Sequence[int]) -> list[Detail]:
     places = [int(outcomes.places[item]) for item in items]
     wanted, found = set(places), {}
     columns: TableColumns | None = None
-    settings = ReadSettings()
+    settings = ReadSettings(columns=outcomes.columns or ColumnSettings())
     for place, (_, row) in enumerate(table_rows(outcomes.source)):
         columns = columns or columns_of_table(outcomes.source, row, settings, need_scores=False)
         if place in wanted:
@@ -78,7 +82,7 @@ def details(outcomes: Outcomes, items: Sequence[int]) -> list[Detail]:
     return [found[place] for place in places]
 
 
-def _read_table(path: Path, settings: ReadSettings) -> Iterator[Outcomes]:
+def _read_table(path: Path, settings: ReadSettings, *, task_name: str) -> Iterator[Outcomes]:
     groups: dict[tuple[str, str], _Group] = {}
     named: TableColumns | None = None
     scorers = {name: scorer(name) for name in settings.similarity}
@@ -86,7 +90,7 @@ def _read_table(path: Path, settings: ReadSettings) -> Iterator[Outcomes]:
     for place, (line, row) in enumerate(table_rows(path)):
         if named is None:
             named, first = columns_of_table(path, row, settings, need_scores=not scorers), row
-        task = _text(row, named.task) or table_name(path)
+        task = _text(row, named.task) or task_name
         filter = _text(row, named.filter) or NO_FILTER
         if (task, filter) not in groups:
             # the rows of another task may have other columns, as in JSONL
@@ -99,7 +103,7 @@ def _read_table(path: Path, settings: ReadSettings) -> Iterator[Outcomes]:
         if not any(group.has_field(name) for group in groups.values()):
             raise unknown_name(name, first, option="--by", where=path)
     for (task, filter), group in groups.items():
-        yield group.outcomes(task, filter)
+        yield replace(group.outcomes(task, filter), columns=settings.columns)
 
 
 class _Group:
