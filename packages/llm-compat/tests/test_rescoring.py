@@ -1,7 +1,7 @@
 """The extractions of GSM8K, against hand-worked outputs."""
 
 import pytest
-from llm_compat.rescoring import flexible_number, same_number, strict_number, target_number
+from llm_compat.data.rescoring import flexible_number, same_number, strict_number, target_number
 
 
 @pytest.mark.parametrize(

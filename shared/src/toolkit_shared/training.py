@@ -4,14 +4,17 @@ import difflib
 import logging
 import os
 import time
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.plugins.io import CheckpointIO
+from torch.multiprocessing.spawn import ProcessRaisedException
 
 from toolkit_shared.artifacts import atomic_path
 from toolkit_shared.errors import InputError
@@ -198,6 +201,53 @@ def trainer_defaults(device: str, *, devices: int = 1, strategy: str = "auto") -
         "use_distributed_sampler": False,
         "num_sanity_val_steps": 0,
     }
+
+
+def make_trainer(arguments: Mapping[str, Any], **more: Any) -> Trainer:
+    """Lightning's trainer for one pass over the data, with checkpoints that are whole or absent.
+
+    Args:
+        arguments: What `trainer_defaults` gave.
+        more: Further arguments of the trainer.
+
+    Raises:
+        InputError: Lightning refuses them: a strategy that needs another device or package.
+    """
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # it lists devices that are not here
+    try:
+        return Trainer(**arguments, **more, max_epochs=1, plugins=[AtomicCheckpointIO()])
+    except (MisconfigurationException, ValueError, ImportError) as error:
+        reason = " ".join(str(error).split()).partition(". ")[0]
+        raise InputError(
+            f"--strategy {arguments['strategy']} on {arguments['devices']} x {arguments['accelerator']}: "
+            f"{reason}; choose another --strategy or --devices"
+        ) from None
+
+
+def run_trainer(
+    trainer: Trainer, module: LightningModule, data: LightningDataModule, checkpoints: str | Path
+) -> None:
+    """Train, from the newest checkpoint of the folder `checkpoints` if there is one.
+
+    Raises:
+        InputError: raised in one of the processes of a distributed run.
+        KeyboardInterrupt: the run was interrupted.
+    """
+    checkpoint = StepCheckpoint.newest(checkpoints)
+    if checkpoint is not None:
+        log.info("resumed from %s", checkpoint.name)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*LeafSpec.*", FutureWarning)  # Lightning's, about itself
+            trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    except ProcessRaisedException as error:
+        reason = str(error).strip().splitlines()[-1].partition("InputError: ")[2]
+        if not reason:
+            raise
+        raise InputError(reason) from None
+    except SystemExit:
+        # Lightning answers Ctrl-C with an exit code of its own
+        raise KeyboardInterrupt from None
 
 
 def _strategy(name: str, *, on_cuda: bool, devices: int) -> Any:

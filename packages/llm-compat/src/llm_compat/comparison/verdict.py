@@ -64,7 +64,9 @@ def findings(comparison: Comparison) -> list[str]:
 
 def _difference(task: TaskComparison) -> str:
     values = task.measured.values
-    flips = f"{_percent(values['nfr'])} lost, {_percent(values['pfr'])} gained"
+    number = len(task.items)
+    lost, gained = (round((values[name] or 0) * number) for name in ("nfr", "pfr"))
+    flips = f"{lost:,} items lost ({_percent(values['nfr'])}), {gained:,} gained ({_percent(values['pfr'])})"
     if task.items.kind == "graded":
         return f"mean {values['score_old']:.4g} to {values['score_new']:.4g}, {flips}"
     return f"{_percent(values['accuracy_old'])} to {_percent(values['accuracy_new'])}, {flips}"
@@ -112,7 +114,9 @@ def _what_to_do(
 ) -> list[str]:
     lines = []
     if by_verdict.get("regressed"):
-        lines.append("Do: read the lost items (llm-compat flips OLD NEW --kind lost) before the release.")
+        lines.append("Do: read the lost items (llm-compat flips OLD NEW) before the release.")
+    elif any(task.measured.values["nfr"] for task in main):
+        lines.append("Do: see what was lost all the same: llm-compat flips OLD NEW.")
     independent = [task for task in main if (task.measured.values.get("rel_nfr") or 0) > MOSTLY_INDEPENDENT]
     if independent and "compat" not in comparison.runs:
         names = ", ".join(task.name for task in independent[:3]) + (", ..." if len(independent) > 3 else "")
@@ -124,7 +128,7 @@ def _what_to_do(
         lines.append(
             "Do: evaluate the old model once more and pass --rerun, to know how many flips are noise."
         )
-    if not lines and not by_verdict.get("regressed"):
+    if not lines:
         lines.append("Nothing regressed; to hold a limit in CI use llm-compat gate OLD NEW --max-nfr X.")
     return lines
 

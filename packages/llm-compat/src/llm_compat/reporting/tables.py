@@ -45,7 +45,7 @@ def p_value(value: float | None) -> str:
 
 _THIRD = {
     "compat": "Compatible model against the new one (differences are compatible less new)",
-    "rerun": "Noise floor: the old model against its own re-run",
+    "rerun": "Noise floor: the old model against its own re-run (differences are re-run less new)",
 }
 
 

@@ -3,23 +3,21 @@
 import dataclasses
 import logging
 import time
-import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
 from toolkit_shared.artifacts import claim_folder, finish_folder, sha256_file
 from toolkit_shared.errors import InputError
 from toolkit_shared.training import (
-    AtomicCheckpointIO,
     StepCheckpoint,
     StepProgress,
     is_first_process,
+    make_trainer,
+    run_trainer,
     trainer_defaults,
 )
-from torch.multiprocessing.spawn import ProcessRaisedException
 
 from llm_compat import __version__
 from llm_compat.arms import Arm
@@ -145,7 +143,7 @@ def fit(
         select_by=optimization.select_by,
     )
     picklable = arguments["strategy"] != "ddp_spawn"
-    trainer = _trainer(
+    trainer = make_trainer(
         {**arguments, "enable_checkpointing": True},
         max_steps=steps,
         accumulate_grad_batches=optimization.accumulate,
@@ -179,19 +177,6 @@ def _callbacks(
     return [*callbacks, StepProgress(progress)] if progress is not None else callbacks
 
 
-def _trainer(arguments: Mapping[str, Any], **more: Any) -> Trainer:
-    """Lightning's trainer; what it refuses (a strategy that needs another device) in one line."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # it lists devices that are not here
-    try:
-        return Trainer(**arguments, **more, max_epochs=1, plugins=[AtomicCheckpointIO()])
-    except (MisconfigurationException, ValueError, ImportError) as error:
-        reason = " ".join(str(error).split()).partition(". ")[0]
-        raise InputError(
-            f"--strategy {arguments['strategy']} on {arguments['devices']} x {arguments['accelerator']}: "
-            f"{reason}; choose another --strategy or --devices"
-        ) from None
-
-
 def _training_module(
     student: Student,
     source: TeacherSource,
@@ -216,7 +201,6 @@ def _training_module(
 
 
 def _run(trainer: Trainer, module: CompatibilityTraining, data: RowsDataModule, out: Path) -> None:
-    checkpoint = StepCheckpoint.newest(out / CHECKPOINTS)
     if module.warmup_steps >= module.total_steps:
         log.warning("the warm-up of %d steps outlasts the run of %d", module.warmup_steps, module.total_steps)
     log.info(
@@ -226,21 +210,8 @@ def _run(trainer: Trainer, module: CompatibilityTraining, data: RowsDataModule, 
         trainer.num_devices,
         out,
     )
-    if checkpoint is not None:
-        log.info("resumed from %s", checkpoint.name)
     module.train()
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", ".*LeafSpec.*", FutureWarning)  # Lightning's, about itself
-            trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
-    except ProcessRaisedException as error:
-        reason = str(error).strip().splitlines()[-1].partition("InputError: ")[2]
-        if not reason:
-            raise
-        raise InputError(reason) from None
-    except SystemExit:
-        # Lightning answers Ctrl-C with an exit code of its own
-        raise KeyboardInterrupt from None
+    run_trainer(trainer, module, data, out / CHECKPOINTS)
 
 
 def _finish(

@@ -4,13 +4,11 @@ import dataclasses
 import json
 import logging
 import time
-import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningModule, Trainer
 from toolkit_shared.artifacts import (
     claim_folder,
@@ -29,9 +27,10 @@ from toolkit_shared.training import (
     StepProgress,
     Throughput,
     is_first_process,
+    make_trainer,
+    run_trainer,
     trainer_defaults,
 )
-from torch.multiprocessing.spawn import ProcessRaisedException
 
 from seqdecomp import __version__
 from seqdecomp.data.loading import StepDataset
@@ -181,9 +180,8 @@ def fit(
     if execution.precision != "auto":
         arguments["precision"] = execution.precision
     described = _described(model, plan, store, optimization, config or {})
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # it lists devices that are not here
     picklable = arguments["strategy"] != "ddp_spawn"
-    trainer = _trainer(
+    trainer = make_trainer(
         {**arguments, "enable_checkpointing": True},
         max_steps=plan.steps,
         accumulate_grad_batches=accumulation,
@@ -257,35 +255,9 @@ def _adopt(out: Path, described: Mapping[str, Any]) -> None:
         (out / "manifest.json").unlink(missing_ok=True)
 
 
-def _trainer(arguments: Mapping[str, Any], **more: Any) -> Trainer:
-    """Lightning's trainer; what it refuses (a strategy that needs another device or package) in one line."""
-    try:
-        return Trainer(**arguments, **more, max_epochs=1, plugins=[AtomicCheckpointIO()])
-    except (MisconfigurationException, ValueError, ImportError) as error:
-        reason = " ".join(str(error).split()).partition(". ")[0]
-        raise InputError(
-            f"--strategy {arguments['strategy']} on {arguments['devices']} x {arguments['accelerator']}: "
-            f"{reason}; choose another --strategy or --devices"
-        ) from None
-
-
 def _run(trainer: Trainer, module: NextTokenTraining, data: PlanDataModule, out: Path) -> None:
-    checkpoint = StepCheckpoint.newest(out / CHECKPOINTS)
     log.info("precision %s, %d devices, folder %s", trainer.precision, trainer.num_devices, out)
-    if checkpoint is not None:
-        log.info("resumed from %s", checkpoint.name)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", ".*LeafSpec.*", FutureWarning)  # Lightning's, about itself
-            trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
-    except ProcessRaisedException as error:
-        reason = str(error).strip().splitlines()[-1].partition("InputError: ")[2]
-        if not reason:
-            raise
-        raise InputError(reason) from None
-    except SystemExit:
-        # Lightning answers Ctrl-C with an exit code of its own
-        raise KeyboardInterrupt from None
+    run_trainer(trainer, module, data, out / CHECKPOINTS)
 
 
 def _training_module(
