@@ -9,9 +9,10 @@ from toolkit_shared.errors import InputError
 from toolkit_shared.step_log import StepLog, finite, keep_lines, read_lines
 from toolkit_shared.training import StepCheckpoint, make_trainer, run_trainer, trainer_defaults
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:The 'train_dataloader' does not have many workers",
-)
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:The 'train_dataloader' does not have many workers"),
+    pytest.mark.filterwarnings("ignore:You're resuming from a checkpoint"),  # `Numbers` knows where it was
+]
 
 
 MICRO_BATCHES = 12
