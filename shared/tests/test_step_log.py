@@ -32,6 +32,16 @@ class Line(LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.01)
 
 
+class Left(torch.utils.data.IterableDataset):
+    """What is left of the numbers; it has no length, by which Lightning would count again what was read."""
+
+    def __init__(self, numbers):
+        self.numbers = numbers
+
+    def __iter__(self):
+        return (torch.tensor([float(number)]) for number in self.numbers)
+
+
 class Numbers(LightningDataModule):
     """The numbers from 1 on, one a micro-batch; a resumed run begins after those that were read."""
 
@@ -40,8 +50,7 @@ class Numbers(LightningDataModule):
         self.count, self.read = count, 0
 
     def train_dataloader(self):
-        left = torch.arange(self.read + 1, self.count + 1, dtype=torch.float32)[:, None]
-        return torch.utils.data.DataLoader(left)
+        return torch.utils.data.DataLoader(Left(range(self.read + 1, self.count + 1)))
 
     def state_dict(self):
         return {"read": 2 * self.trainer.global_step}
