@@ -154,7 +154,10 @@ def test_the_command_writes_the_table_and_says_what_is_in_it(
 
     assert call(monkeypatch, run, "--out", out, "--metric", "acc", "--json") == 0
     document = json.loads(capsys.readouterr().out)
-    assert (document["rows"], document["tasks"], document["notes"]) == (7, ["last", "pick"], [])
+    assert (document["rows"], document["tasks"]) == (7, ["last", "pick"])
+    assert document["notes"] == [
+        "last: perplexity is logged per item as a log-likelihood, of which more is better"
+    ]
 
 
 def test_a_mistake_of_the_command_is_one_line_and_exit_code_2(

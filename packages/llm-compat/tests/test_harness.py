@@ -76,7 +76,7 @@ def test_answers_of_generated_text_are_the_filtered_ones_in_one_spelling(tmp_pat
     assert [place for place in range(12) if strict.answers["exact_match"][place] == NO_ANSWER] == [1, 2, 4, 9]
 
 
-def test_one_continuation_has_scores_and_no_answers_and_perplexity_is_better_when_lower(
+def test_one_continuation_has_scores_and_no_answers_and_its_log_likelihood_is_better_when_higher(
     tmp_path: Path,
 ) -> None:
     log_of(tmp_path, GeneratedTask(name="last", kind="loglikelihood", answers=[1, 0, 1]))
@@ -85,7 +85,9 @@ def test_one_continuation_has_scores_and_no_answers_and_perplexity_is_better_whe
 
     assert one.scores["acc"].tolist() == [1, 0, 1]
     assert one.scores["perplexity"].tolist() == [-1.25, -2.25, -3.25]
-    assert one.higher_is_better == {"perplexity": False, "acc": True}
+    # the results say that less perplexity is better, but what the log holds is its logarithm turned round
+    assert one.higher_is_better == {"perplexity": True, "acc": True}
+    assert "perplexity is logged per item as a log-likelihood, of which more is better" in one.notes
     assert one.answers == {}
 
 

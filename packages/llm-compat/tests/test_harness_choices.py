@@ -344,4 +344,11 @@ def test_a_single_continuation_is_no_choice(tmp_path: Path) -> None:
     one = read(log)
 
     assert one.answers == {}
-    assert one.higher_is_better["perplexity"] is False
+    assert one.higher_is_better["perplexity"] is True
+
+
+def test_a_real_perplexity_keeps_its_direction(tmp_path: Path) -> None:
+    one = record(0, [(-2.0, True)], ["word"], "word", {"acc": 1, "perplexity": 7.4})
+    log = log_of(tmp_path, one, results={"higher_is_better": {"task": {"acc": True, "perplexity": False}}})
+
+    assert read(log).higher_is_better["perplexity"] is False

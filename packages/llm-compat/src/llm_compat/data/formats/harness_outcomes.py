@@ -15,6 +15,8 @@ from llm_compat.data.selection import unknown_name
 
 Rows = npt.NDArray[np.int64]
 
+PERPLEXITY = "perplexity"
+
 
 def outcomes_of_log(
     file: SampleFile, options: LineOptions, columns: Columns, *, trust_logged: bool
@@ -65,7 +67,10 @@ def _outcomes(
     # no copy where there is one filter
     chosen = slice(None) if len(rows) == len(columns) else rows
     scores = {metric: values[chosen] for metric, values in columns.scores.items()}
-    logged = file.facts.higher_is_better
+    directions = {key: value for key, value in file.facts.higher_is_better.items() if key in scores}
+    if _is_log_likelihood(scores.get(PERPLEXITY)):
+        directions[PERPLEXITY] = True
+        notes.append(f"{PERPLEXITY} is logged per item as a log-likelihood, of which more is better")
     return Outcomes(
         task=file.task,
         filter=name,
@@ -79,7 +84,7 @@ def _outcomes(
             for metric, codes in columns.answers.items()
             if metric in scores and metric not in without_answers
         },
-        higher_is_better={metric: logged[metric] for metric in scores if metric in logged},
+        higher_is_better=directions,
         prompts=None if columns.prompts is None else columns.prompts[chosen],
         targets=columns.targets[chosen],
         slices={
@@ -89,6 +94,16 @@ def _outcomes(
         notes=tuple(notes),
         expected_items=expected,
     )
+
+
+def _is_log_likelihood(values: npt.NDArray[np.float64] | None) -> bool:
+    """Whether the scores named perplexity are log-likelihoods: a perplexity is 1 or more.
+
+    The results file then tells the direction of the aggregate, which is that of its items turned round.
+
+    Source: process_results of ConfigurableTask in lm-evaluation-harness 0.4.13, output type loglikelihood.
+    """
+    return values is not None and bool((values[np.isfinite(values)] <= 0).all())
 
 
 def _notes(columns: Columns, options: LineOptions) -> list[str]:
