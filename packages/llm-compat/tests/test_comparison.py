@@ -457,6 +457,29 @@ def test_tasks_of_one_run_alone_are_a_note() -> None:
     assert found.notes == ("only the old run has extra",)
 
 
+def test_a_task_that_the_third_run_lacks_is_compared_without_it_and_told() -> None:
+    both = [outcomes([1, 0]), outcomes([1, 0], task="extra")]
+
+    found = compare_runs({"old": both, "new": both, "compat": [outcomes([1, 1])]}, QUICK)
+
+    assert [(task.task, list(task.third)) for task in found.tasks] == [("extra", []), ("piqa", ["compat"])]
+    assert found.notes == ("the compat run has no extra",)
+
+
+def test_a_third_run_of_other_tasks_is_refused() -> None:
+    with pytest.raises(
+        InputError, match=r"the runs share no task \(.*; compat\.jsonl has b\); give runs of the"
+    ):
+        compare_runs(
+            {
+                "old": [outcomes([1])],
+                "new": [outcomes([1])],
+                "compat": [outcomes([1], task="b", model="compat")],
+            },
+            QUICK,
+        )
+
+
 def test_a_run_against_itself_has_no_flips() -> None:
     run = outcomes([1, 0, 1, 1], [1, 2, 1, 1])
 

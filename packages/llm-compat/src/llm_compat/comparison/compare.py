@@ -1,6 +1,6 @@
 """All tasks of two runs, and what a third run says of them."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from llm_compat.comparison.items import PairedItems, paired_items, pooled_items
 from llm_compat.comparison.measure import Measured, measure
 from llm_compat.comparison.pairing import pair
 from llm_compat.comparison.third_model import ThirdModel, compare_third
-from llm_compat.data.outcomes import Outcomes
+from llm_compat.data.outcomes import NO_FILTER, Outcomes
 from llm_compat.data.runs import read_run
 from llm_compat.settings.comparing import CompareSettings
 from llm_compat.settings.reading import ReadSettings
@@ -124,7 +124,8 @@ def compare_runs(
     notes: list[str] = []
     tasks: list[TaskComparison] = []
     for key in _shared_tasks(named, paths, notes):
-        tasks += _compare_task({model: found[key] for model, found in named.items()}, settings)
+        having = {model: found[key] for model, found in named.items() if key in found}
+        tasks += _compare_task(having, settings)
         if progress is not None:
             progress(1)
     if settings.paper_pooling:
@@ -176,27 +177,31 @@ def main_tasks(tasks: Sequence[TaskComparison]) -> list[TaskComparison]:
 def _shared_tasks(
     named: Mapping[str, Mapping[tuple[str, str], Outcomes]], paths: Mapping[str, Path], notes: list[str]
 ) -> list[tuple[str, str]]:
-    everywhere = set.intersection(*(set(found) for found in named.values()))
-    for model, found in named.items():
-        others = {task for other, tasks in named.items() if other != model for task, _ in tasks}
-        alone = sorted({task for task, _ in found} - others)
-        if alone:
-            notes.append(f"only the {model} run has {_few(alone)}")
-    for task in sorted({task for found in named.values() for task, _ in found}):
+    """The tasks and filters of both the old and the new run; a third run need not have all of them."""
+    shared = named["old"].keys() & named["new"].keys()
+    for task in sorted({task for task, _ in named["old"]} & {task for task, _ in named["new"]}):
         filters = {
-            model: sorted(name for own, name in found if own == task) for model, found in named.items()
+            model: sorted(name for own, name in named[model] if own == task) for model in ("old", "new")
         }
-        if all(filters.values()) and not any(own == task for own, _ in everywhere):
+        if not any(own == task for own, _ in shared):
             told = "; ".join(f"{paths[model]} has {', '.join(names)}" for model, names in filters.items())
             raise InputError(
                 f"{task}: the runs share no answer filter ({told}); give logs of the same filters"
             )
-    if not everywhere:
-        told = "; ".join(
-            f"{paths[model]} has {_few(sorted({t for t, _ in found}))}" for model, found in named.items()
-        )
-        raise InputError(f"the runs share no task ({told}); give runs of the same tasks")
-    return sorted(everywhere)
+    for model, found in named.items():
+        if not shared & found.keys():
+            told = "; ".join(
+                f"{paths[name]} has {_few(sorted({t for t, _ in named[name]}))}"
+                for name in dict.fromkeys(("old", "new", model))
+            )
+            raise InputError(f"the runs share no task ({told}); give runs of the same tasks")
+        alone = _names(found.keys() - shared)
+        if alone and model not in THIRD:
+            notes.append(f"only the {model} run has {_few(alone)}")
+        lacking = _names(shared - found.keys())
+        if lacking:
+            notes.append(f"the {model} run has no {_few(lacking)}")
+    return sorted(shared)
 
 
 def _compare_task(runs: Mapping[str, Outcomes], settings: CompareSettings) -> Iterator[TaskComparison]:
@@ -292,6 +297,11 @@ def _corrected(tasks: Sequence[TaskComparison]) -> list[TaskComparison]:
     corrected = holm([found.measured.p_values["mcnemar_p"] for found in main])
     by_task = {id(found): p for found, p in zip(main, corrected, strict=True)}
     return [replace(found, p_holm=by_task.get(id(found))) for found in tasks]
+
+
+def _names(keys: Collection[tuple[str, str]]) -> list[str]:
+    """Tasks with their filters, where these have names."""
+    return sorted(task if filter == NO_FILTER else f"{task} ({filter})" for task, filter in keys)
 
 
 def _rank(metric: str) -> tuple[int, str]:
