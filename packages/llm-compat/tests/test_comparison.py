@@ -126,13 +126,13 @@ def test_documents_that_a_run_lacks_are_refused_with_their_ids(ids_without_files
 @pytest.fixture
 def ids_without_files(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ids of items from their places, for runs that are in no file."""
-    from llm_compat.data import runs
+    from llm_compat.comparison import pairing
     from llm_compat.data.outcomes import Detail
 
     def details(run: Outcomes, items: Sequence[int]) -> list[Detail]:
         return [Detail(id=str(run.places[item]), question="", target="", answer=None) for item in items]
 
-    monkeypatch.setattr(runs, "read_details", details)
+    monkeypatch.setattr(pairing, "read_details", details)
 
 
 def test_documents_that_a_run_lacks_are_left_out_when_that_is_allowed() -> None:

@@ -19,13 +19,13 @@ from llm_compat.settings.training import (
 )
 from llm_compat.training.batches import collate
 from llm_compat.training.datamodule import RowsDataModule
-from llm_compat.training.metrics import read_lines
 from llm_compat.training.module import CompatibilityTraining
 from llm_compat.training.preparing import read_rows, source_fingerprint
 from llm_compat.training.running import train_compatibility_adapter
 from llm_compat.training.teachers import LiveSource
 from safetensors.torch import load_file
 from toolkit_shared.errors import InputError
+from toolkit_shared.step_log import read_lines
 from toolkit_shared.training import trainer_defaults
 
 HERE = Path(__file__).parent

@@ -141,6 +141,16 @@ def expand_inputs(inputs: Sequence[str | Path], suffixes: Sequence[str]) -> list
     return sorted(found.values())
 
 
+def skip_line(stream: BinaryIO) -> int:
+    """Pass over the rest of a line, in little memory; how many bytes that was."""
+    skipped = 0
+    while part := stream.readline(_SKIPPED_AT_ONCE):
+        skipped += len(part)
+        if part.endswith(b"\n"):
+            break
+    return skipped
+
+
 def _records(
     path: Path,
     start_byte: int,
@@ -154,7 +164,7 @@ def _records(
         if start_byte > 0:
             # the line that holds the byte before the range belongs to an earlier range
             stream.seek(start_byte - 1)
-            offset += _skip_line(stream) - 1
+            offset += skip_line(stream) - 1
         while end_byte is None or offset < end_byte:
             number += 1
             place = f"byte {offset}" if ranged else f"line {number}"
@@ -162,7 +172,7 @@ def _records(
                 line = stream.readline(max_line_bytes + 1)
                 length = len(line)
                 if length > max_line_bytes and not line.endswith(b"\n"):
-                    length += _skip_line(stream)
+                    length += skip_line(stream)
                     on_bad(BadRecord(path, place, f"the line has more than {max_line_bytes:,} bytes"))
                     line = b"\n"
             except (EOFError, OSError, zlib.error) as error:
@@ -201,16 +211,6 @@ def _parse(line: bytes) -> dict[str, Any] | str:
         kind = {"list": "a list", "str": "text", "NoneType": "null", "bool": "true or false"}
         return f"{kind.get(type(record).__name__, 'a number')} where an object is wanted"
     return record
-
-
-def _skip_line(stream: BinaryIO) -> int:
-    """Pass over the rest of a line; how many bytes that was."""
-    skipped = 0
-    while part := stream.readline(_SKIPPED_AT_ONCE):
-        skipped += len(part)
-        if part.endswith(b"\n"):
-            break
-    return skipped
 
 
 def _refuse(bad: BadRecord) -> None:

@@ -63,9 +63,8 @@ def diff(
     from toolkit_shared.errors import InputError
     from toolkit_shared.progress import progress_bar
 
-    from llm_compat.comparison.compare import compare_paths, main_tasks
+    from llm_compat.comparison.compare import compare_paths
     from llm_compat.comparison.document import comparison_document
-    from llm_compat.comparison.verdict import verdict
     from llm_compat.reporting.text import to_markdown, to_text
 
     if json and markdown:
@@ -77,13 +76,7 @@ def diff(
     with progress_bar(None, "read", "bytes") as progress:
         comparison = compare_paths(
             {model: path for model, path in paths.items() if path is not None},
-            replace(
-                read,
-                format=format or read.format,
-                tasks=task or read.tasks,
-                filters=filter or read.filters,
-                metrics=metric or read.metrics,
-            ),
+            read.narrowed(format=format, tasks=task, filters=filter, metrics=metric),
             replace(
                 compare,
                 by=by or compare.by,
@@ -97,8 +90,6 @@ def diff(
         from llm_compat.reporting.html import to_html
 
         write_text(html, to_html(comparison))
-    main = main_tasks(comparison.tasks)
-    verdicts = {found.name: verdict(found, comparison.settings.confidence) for found in main}
     if junit is not None:
         from llm_compat.reporting.junit import regression_report
 
@@ -107,5 +98,6 @@ def diff(
     written = [f"{kind}: {path}" for kind, path in (("page", html), ("junit", junit)) if path is not None]
     if written and not markdown:
         text += "\n\n" + "\n".join(written)
-    emit(comparison_document(comparison), text, as_json=json)
-    return 1 if fail_on_regression and "regressed" in verdicts.values() else 0
+    document = comparison_document(comparison)
+    emit(document, text, as_json=json)
+    return 1 if fail_on_regression and document["summary"]["regressed"] else 0

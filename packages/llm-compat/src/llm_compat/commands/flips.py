@@ -73,13 +73,7 @@ def flips(
     with progress_bar(None, "read", "bytes") as progress:
         comparison = compare_paths(
             {"old": old, "new": new},
-            replace(
-                read,
-                format=format or read.format,
-                tasks=task or read.tasks,
-                filters=filter or read.filters,
-                metrics=metric or read.metrics,
-            ),
+            read.narrowed(format=format, tasks=task, filters=filter, metrics=metric),
             replace(
                 compare,
                 by=by or compare.by,

@@ -46,8 +46,6 @@ def gate(
         read: How logs are read.
         allow_unpaired: Compare the items that both runs have.
     """
-    from dataclasses import replace
-
     from toolkit_shared.artifacts import require_place, write_text
     from toolkit_shared.cli import emit
     from toolkit_shared.errors import InputError
@@ -66,13 +64,7 @@ def gate(
     with progress_bar(None, "read", "bytes") as progress:
         comparison = compare_paths(
             {"old": old, "new": new},
-            replace(
-                read,
-                format=format or read.format,
-                tasks=task or read.tasks,
-                filters=filter or read.filters,
-                metrics=metric or read.metrics,
-            ),
+            read.narrowed(format=format, tasks=task, filters=filter, metrics=metric),
             CompareSettings(allow_unpaired=allow_unpaired, draws=100),
             workers=workers,
             progress=progress,

@@ -15,19 +15,6 @@ from llm_compat.intervals import Interval, share_interval
 from llm_compat.settings.comparing import CompareSettings
 
 SMOOTH_NAMES = {"mean_old": "score_old", "mean_new": "score_new"}
-# the counts that are binomial given the count below them: metric to (count, of how many)
-_SHARES = (
-    "accuracy_old",
-    "accuracy_new",
-    "nfr",
-    "pfr",
-    "flips",
-    "nfr_mc",
-    "consistency_q1",
-    "btc",
-    "bec",
-    "nfi",
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,13 +85,13 @@ def _measure_binary(
         draws = cluster_draws(table, settings.draws, generator)
     else:
         draws = cell_draws(cells, settings.draws, generator)
+    shares = {} if clusters is not None else _shares(cells)
     intervals: dict[str, Interval | None] = {}
     for name, value in values.items():
         if value is None:
             intervals[name] = None
-        elif clusters is None and name in _SHARES:
-            above, below = _counts(name, cells)
-            intervals[name] = share_interval(above, below, settings.confidence, settings.interval)
+        elif name in shares:
+            intervals[name] = share_interval(*shares[name], settings.confidence, settings.interval)
         else:
             intervals[name] = percentile_interval(flips.METRICS[name](draws), settings.confidence)
     return Measured(
@@ -181,8 +168,8 @@ def defined(values: Mapping[str, float]) -> dict[str, float | None]:
     return {name: None if math.isnan(value) else value for name, value in values.items()}
 
 
-def _counts(name: str, cells: npt.NDArray[np.int64]) -> tuple[int, int]:
-    """A share as its count and the count it is of."""
+def _shares(cells: npt.NDArray[np.int64]) -> dict[str, tuple[int, int]]:
+    """The metrics that are binomial given what they are a share of: a count, and the count it is of."""
     same, other, lost, gained, wrong_same, wrong_other = (int(count) for count in cells)
     right, wrong, items = same + other, wrong_same + wrong_other, int(cells.sum())
     return {
@@ -196,4 +183,4 @@ def _counts(name: str, cells: npt.NDArray[np.int64]) -> tuple[int, int]:
         "btc": (right, right + lost),
         "bec": (wrong, wrong + gained),
         "nfi": (lost, lost + wrong),
-    }[name]
+    }

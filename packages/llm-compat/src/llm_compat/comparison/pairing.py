@@ -8,6 +8,7 @@ import numpy.typing as npt
 from toolkit_shared.errors import InputError
 
 from llm_compat.data.outcomes import Outcomes
+from llm_compat.data.runs import read_details
 
 Index = npt.NDArray[np.int64]
 SHOWN = 3
@@ -112,7 +113,5 @@ def _prompt_notes(first: Outcomes, other: Outcomes, left: Index, right: Index) -
 
 
 def _ids(outcomes: Outcomes, items: Index) -> str:
-    from llm_compat.data.runs import read_details
-
     shown = [detail.id for detail in read_details(outcomes, [int(item) for item in items[:SHOWN]])]
     return "id " + ", ".join(shown) + (", ..." if len(items) > SHOWN else "")

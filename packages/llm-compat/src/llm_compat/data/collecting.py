@@ -1,10 +1,10 @@
 """Items of a log, one object each, as the arrays of outcomes: for formats that are read item by item."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ from llm_compat.data.answers import answer_code
 from llm_compat.data.outcomes import (
     NO_FILTER,
     Codes,
+    Detail,
     Outcomes,
     Slices,
     code_of,
@@ -23,6 +24,8 @@ from llm_compat.data.outcomes import (
 from llm_compat.data.selection import unknown_name
 from llm_compat.data.similarity import best_similarity, scorer
 from llm_compat.settings.reading import ReadSettings
+
+Logged = TypeVar("Logged")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -241,3 +244,27 @@ def _slices(items: Sequence[LoggedItem], name: str, source: Path) -> Slices:
 def _up_to(groups: Sequence[Sequence[LoggedItem]]) -> str:
     counts = {len(group) for group in groups}
     return str(max(counts)) if len(counts) == 1 else f"up to {max(counts)}"
+
+
+def details_among(
+    outcomes: Outcomes,
+    items: Sequence[int],
+    logged: Iterable[Logged],
+    detail: Callable[[Logged, int], Detail],
+) -> list[Detail]:
+    """The texts of some items, in the order of `items`, of a log whose places count what it holds from 0.
+
+    Args:
+        outcomes: What was read from the log.
+        items: Positions in its arrays.
+        logged: What the log holds, in its order.
+        detail: From one of them and its place to its texts.
+
+    Raises:
+        InputError: The log holds fewer than when it was read.
+    """
+    wanted = {int(outcomes.places[item]) for item in items}
+    found = {place: detail(one, place) for place, one in enumerate(logged) if place in wanted}
+    if len(found) < len(wanted):
+        raise InputError(f"{outcomes.source}: was changed while it was read; run again")
+    return [found[int(outcomes.places[item])] for item in items]

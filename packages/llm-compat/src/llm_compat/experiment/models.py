@@ -1,6 +1,5 @@
 """The small causal models of the experiment: a base from a seed, and a LoRA adapter on all linear layers."""
 
-import warnings
 from typing import Any
 
 import torch
@@ -12,6 +11,7 @@ from llm_compat.experiment.configuration import ExperimentSettings
 from llm_compat.experiment.task import MAX_WORDS, PADDING, Task
 from llm_compat.heads import Head
 from llm_compat.model.hidden_states import causal_lm_of
+from llm_compat.model.loading import quiet_libraries
 
 
 def make_base(task: Task, width_ratio: float, settings: ExperimentSettings, seed: int) -> LlamaForCausalLM:
@@ -47,9 +47,7 @@ def add_adapter(base: LlamaForCausalLM, settings: ExperimentSettings, seed: int)
         target_modules="all-linear",
         task_type="CAUSAL_LM",
     )
-    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-        # PEFT asks transformers for a property that the latter is about to rename
-        warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
+    with torch.random.fork_rng(devices=[]), quiet_libraries():
         torch.manual_seed(seed)
         return get_peft_model(base, config)
 

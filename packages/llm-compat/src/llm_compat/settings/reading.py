@@ -1,6 +1,6 @@
 """How logs of evaluations are read."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 RunFormat = Literal["harness", "helm", "inspect", "lighteval", "table"]
@@ -58,3 +58,20 @@ class ReadSettings:
     lower_is_better: tuple[str, ...] = ()
     trust_logged: bool = False
     columns: ColumnSettings = ColumnSettings()
+
+    def narrowed(
+        self,
+        *,
+        format: RunFormat | None = None,
+        tasks: tuple[str, ...] = (),
+        filters: tuple[str, ...] = (),
+        metrics: tuple[str, ...] = (),
+    ) -> "ReadSettings":
+        """These settings with what a command's own options give, which go before the fields of the group."""
+        return replace(
+            self,
+            format=format or self.format,
+            tasks=tasks or self.tasks,
+            filters=filters or self.filters,
+            metrics=metrics or self.metrics,
+        )

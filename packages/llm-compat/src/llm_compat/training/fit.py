@@ -10,6 +10,7 @@ from typing import Any
 from lightning.pytorch import Callback, Trainer
 from toolkit_shared.artifacts import claim_folder, finish_folder, sha256_file
 from toolkit_shared.errors import InputError
+from toolkit_shared.step_log import read_lines
 from toolkit_shared.training import (
     StepCheckpoint,
     StepProgress,
@@ -26,7 +27,7 @@ from llm_compat.model.loading import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from llm_compat.settings.training import ExecutionSettings, ObjectiveSettings, OptimizationSettings
 from llm_compat.training.batches import steps_per_epoch
 from llm_compat.training.datamodule import RowsDataModule
-from llm_compat.training.metrics import EPOCHS, STEPS, MetricsLog, read_lines
+from llm_compat.training.metrics import EPOCHS, STEPS, MetricsLog
 from llm_compat.training.module import CompatibilityTraining
 from llm_compat.training.preparing import RunRows
 from llm_compat.training.selection import ADAPTER, BestAdapter

@@ -6,11 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Trainer
-from toolkit_shared.step_log import StepLog, finite, keep_lines, read_lines
+from toolkit_shared.step_log import StepLog
 
 STEPS, EPOCHS = "metrics.jsonl", "validation.jsonl"
-
-__all__ = ["EPOCHS", "STEPS", "MetricsLog", "finite", "keep_lines", "read_lines"]
 
 
 class MetricsLog(StepLog):

@@ -7,11 +7,12 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from toolkit_shared.step_log import finite, keep_lines
 from torch import Tensor
 
 from llm_compat.data.token_rows import TokenRows
 from llm_compat.model.adapters import save_adapter
-from llm_compat.training.metrics import EPOCHS, finite, keep_lines
+from llm_compat.training.metrics import EPOCHS
 from llm_compat.training.module import CompatibilityTraining
 from llm_compat.training.validation import ValidationSums, right_tokens, validate
 

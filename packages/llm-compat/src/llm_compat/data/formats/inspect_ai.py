@@ -13,7 +13,7 @@ from typing import Any
 
 from toolkit_shared.errors import InputError
 
-from llm_compat.data.collecting import LoggedItem, collect, plain_text
+from llm_compat.data.collecting import LoggedItem, collect, details_among, plain_text
 from llm_compat.data.formats.inspect_files import Header, Sample, Score, is_log, read_header, read_samples
 from llm_compat.data.formats.protocol import Progress
 from llm_compat.data.outcomes import Detail, Outcomes
@@ -67,15 +67,8 @@ def details(outcomes: Outcomes, items: Sequence[int]) -> list[Detail]:
     Raises:
         InputError: The log is gone or was changed.
     """
-    wanted = {int(outcomes.places[item]) for item in items}
-    found = {
-        place: _detail(sample)
-        for place, sample in enumerate(read_samples(outcomes.source))
-        if place in wanted
-    }
-    if len(found) < len(wanted):
-        raise InputError(f"{outcomes.source}: was changed while it was read; run again")
-    return [found[int(outcomes.places[item])] for item in items]
+    samples = read_samples(outcomes.source)
+    return details_among(outcomes, items, samples, lambda sample, _: _detail(sample))
 
 
 def score_value(value: Any) -> float | None:

@@ -75,10 +75,6 @@ class Sample(msgspec.Struct):
     invalidation: Any = None
 
 
-class _Dataset(msgspec.Struct):
-    samples: int | None = None
-
-
 class _Config(msgspec.Struct):
     epochs: int | None = None
     epochs_reducer: list[str] | None = None

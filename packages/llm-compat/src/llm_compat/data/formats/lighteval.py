@@ -15,7 +15,7 @@ from typing import Any
 from toolkit_shared.errors import InputError
 
 from llm_compat.data.choosing import Normalisation, best_choice, normalisations_of
-from llm_compat.data.collecting import LoggedItem, collect, plain_text
+from llm_compat.data.collecting import LoggedItem, collect, details_among, plain_text
 from llm_compat.data.formats.lighteval_files import PATTERN, DetailsName, Row, name_of, read_rows
 from llm_compat.data.formats.protocol import Progress
 from llm_compat.data.outcomes import Detail, Outcomes
@@ -58,13 +58,7 @@ def details(outcomes: Outcomes, items: Sequence[int]) -> list[Detail]:
     Raises:
         InputError: The file is gone or was changed.
     """
-    wanted = {int(outcomes.places[item]) for item in items}
-    found = {
-        place: _detail(row, place) for place, row in enumerate(read_rows(outcomes.source)) if place in wanted
-    }
-    if len(found) < len(wanted):
-        raise InputError(f"{outcomes.source}: was changed while it was read; run again")
-    return [found[int(outcomes.places[item])] for item in items]
+    return details_among(outcomes, items, read_rows(outcomes.source), _detail)
 
 
 def _chosen(path: Path) -> list[tuple[Path, DetailsName, list[str]]]:

@@ -3,10 +3,9 @@
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from toolkit_shared.errors import InputError
-from toolkit_shared.records import open_records
+from toolkit_shared.records import open_records, skip_line
 
 MAX_LINE_BYTES = 1 << 28
 
@@ -35,7 +34,7 @@ def lines_of(path: Path, start: int = 0, end: int | None = None) -> Iterator[tup
             if start > 0:
                 # the line that holds the byte before the range belongs to an earlier range
                 stream.seek(start - 1)
-                offset += _skip_line(stream) - 1
+                offset += skip_line(stream) - 1
             while (end is None or offset < end) and (line := stream.readline(MAX_LINE_BYTES + 1)):
                 size = len(line)
                 if size > MAX_LINE_BYTES:
@@ -60,13 +59,3 @@ def line_number(path: Path, offset: int) -> int:
             number += piece.count(b"\n")
             left -= len(piece)
     return number
-
-
-def _skip_line(stream: Any) -> int:
-    """Pass over the rest of a line; how many bytes that was."""
-    skipped = 0
-    while part := stream.readline(_SKIPPED_AT_ONCE):
-        skipped += len(part)
-        if part.endswith(b"\n"):
-            break
-    return skipped
