@@ -1,0 +1,1 @@
+"""DataComp-LM: extraction, filtering, deduplication, ranking, tokenisation, training scales and scores."""

@@ -1,0 +1,1 @@
+"""Real formats to pages and back, and generated crawls with a known truth."""
