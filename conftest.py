@@ -27,7 +27,8 @@ import tests.shape_checks  # noqa: E402, F401  (the hook below looks it up by na
 # shapes and types of the rooms with formulas are checked while tests run, at no cost to users
 TOOLKITS = [path.parent.name for path in Path(__file__).parent.glob("packages/*/pyproject.toml")]
 jaxtyping.install_import_hook(
-    [f"{name.replace('-', '_')}.{room}" for name in TOOLKITS for room in ("model", "models", "objectives")],
+    ["toolkit_shared.language_model"]
+    + [f"{name.replace('-', '_')}.{room}" for name in TOOLKITS for room in ("model", "models", "objectives")],
     "tests.shape_checks.checked",
 )
 

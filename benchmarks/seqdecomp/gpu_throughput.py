@@ -11,9 +11,9 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from seqdecomp.model import OpenLM
-from seqdecomp.objectives import next_token_loss
 from seqdecomp.settings import ModelSettings
+from toolkit_shared.language_model import OpenLM
+from toolkit_shared.language_model.objectives import next_token_loss
 from torch import Tensor
 
 from benchmarks.measurement import alternate, timed

@@ -13,8 +13,8 @@ from typing import Literal
 import numpy as np
 import torch
 from seqdecomp.cost import mean_length_by_token, relative_cost
-from seqdecomp.model import OpenLM
-from seqdecomp.objectives import next_token_loss
+from toolkit_shared.language_model import OpenLM
+from toolkit_shared.language_model.objectives import next_token_loss
 from torch import Tensor
 
 from benchmarks.measurement import alternate, timed

@@ -133,6 +133,74 @@ def test_version_is_that_of_the_installed_distribution(capsys: pytest.CaptureFix
     assert capsys.readouterr().out == f"toolkit-shared {version('toolkit-shared')}\n"
 
 
+# --- commands of two words ---
+
+GROUPED = {
+    "quality train": Command("Train a scorer.", "toy_toolkit.commands.train:train"),
+    "check": Command("Check the inputs.", "toy_toolkit.commands.ends:check"),
+    "quality score": Command("Score pages.", "toy_toolkit.commands.ends:check"),
+}
+GROUP_HELP = """\
+Usage: toy-toolkit COMMAND [INPUTS] [OPTIONS]
+
+Commands:
+  quality train  Train a scorer.
+  quality score  Score pages.
+
+'toy-toolkit COMMAND --help' lists the options of one command; 'toy-toolkit --version' the version.
+"""
+
+
+@pytest.fixture
+def grouped(toy: Run, capsys: pytest.CaptureFixture[str]) -> Run:
+    def call(*argv: str) -> tuple[int, str, str]:
+        code = run("toy-toolkit", "About.", GROUPED, argv)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+def test_root_help_shows_the_rows_of_a_group_together(grouped: Run) -> None:
+    names = re.findall(r"^  (quality \w+|check) ", grouped("--help")[1], flags=re.MULTILINE)
+
+    assert names == ["quality train", "quality score", "check"]
+
+
+@pytest.mark.parametrize("argv", [["quality"], ["quality", "-h"], ["quality", "--help"]])
+def test_the_help_of_a_group_lists_its_commands(grouped: Run, argv: list[str]) -> None:
+    assert grouped(*argv) == (0, GROUP_HELP, "")
+
+
+def test_the_help_of_a_command_of_two_words_is_its_own(grouped: Run) -> None:
+    code, out, err = grouped("quality", "train", "--help")
+
+    assert (code, err) == (0, "")
+    assert out == TRAIN_HELP.replace("toy-toolkit train", "toy-toolkit quality train")
+
+
+@pytest.mark.parametrize("argv", [["quality", "score", "a"], ["quality score", "a"]])
+def test_two_words_run_their_command(grouped: Run, argv: list[str]) -> None:
+    assert grouped(*argv)[0] == 0
+    assert grouped(*argv, "--no-passes")[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        ("quality trian", "unknown command 'quality trian'; did you mean 'quality train'?"),
+        ("qualitytrain", "unknown command 'qualitytrain'; did you mean 'quality train'?"),
+        ("quality --steps", "unknown command 'quality --steps'; did you mean 'quality score'?"),
+        ("quality zzzzzzzzzzzz", "unknown command 'quality zzzzzzzzzzzz'; the commands are quality train, "
+         "check, quality score"),
+        ("quality train d --out o --steps x", 'Invalid value for --steps: unable to convert "x" into int.'),
+    ],
+)  # fmt: skip
+def test_a_wrong_second_word_gives_one_line(grouped: Run, line: str, error: str) -> None:
+    where = "toy-toolkit quality train" if "--out" in line else "toy-toolkit"
+    assert grouped(*line.split()) == (2, "", f"{where}: error: {error}\n")
+
+
 # --- exit codes ---
 
 

@@ -28,3 +28,12 @@ def test_the_schedule_warms_up_linearly_and_ends_at_the_final_rate():
     assert cosine_schedule(0, warmup_steps=0, total_steps=0, lr=1.0, final_lr=0.5) == 1.0
     with pytest.raises(ValueError, match="must not be negative"):
         rate(-1)
+
+
+def test_vectors_decay_too_where_that_is_asked_for():
+    model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.LayerNorm(3))
+
+    groups = parameter_groups(model, 0.1, decay_vectors=True)
+
+    assert [group["weight_decay"] for group in groups] == [0.1, 0.1]
+    assert [len(group["params"]) for group in groups] == [1, 3]

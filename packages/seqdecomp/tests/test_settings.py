@@ -3,7 +3,9 @@
 import re
 
 import pytest
+import torch
 from seqdecomp.settings import ModelSettings, OptimizationSettings
+from toolkit_shared.language_model import OpenLM
 
 
 @pytest.mark.parametrize(
@@ -39,3 +41,20 @@ from seqdecomp.settings import ModelSettings, OptimizationSettings
 def test_impossible_numbers_are_refused_with_their_field(settings, field, value, line):
     with pytest.raises(ValueError, match=f"^{re.escape(line)}$"):
         settings(**{field: value})
+
+
+# The paper prints the first two totals; the others follow by the same formula.
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("160m", 162_435_840),
+        ("410m", 411_665_408),
+        ("1b", 1_439_893_504),
+        ("3b", 2_796_096_000),
+        ("7b", 6_889_672_704),
+    ],
+)
+def test_the_presets_have_the_parameter_counts_of_the_paper(name, parameters):
+    with torch.device("meta"):
+        model = OpenLM(**ModelSettings(name=name).arguments())
+    assert model.num_parameters() == parameters

@@ -14,16 +14,16 @@ from lightning.pytorch import Trainer
 from seqdecomp.data.loading import PlanLoader, PlanSampler, StepDataset, collate_for_trainer
 from seqdecomp.data.store import Store
 from seqdecomp.decomposition import decompose
-from seqdecomp.model import OpenLM, to_open_lm_state_dict
-from seqdecomp.objectives import next_token_loss, weighted_loss
 from seqdecomp.plan import Plan
 from seqdecomp.rows import Group, Rows
 from seqdecomp.settings import ExecutionSettings, OptimizationSettings
-from seqdecomp.training import NextTokenTraining, PlanDataModule, fit, read_metrics
-from seqdecomp.training.fit import build_model
+from seqdecomp.training import PlanDataModule, fit
 from toolkit_shared.errors import InputError
+from toolkit_shared.language_model import OpenLM, build_model, to_open_lm_state_dict
+from toolkit_shared.language_model.objectives import next_token_loss, weighted_loss
 from toolkit_shared.randomness import stream
 from toolkit_shared.training import trainer_defaults
+from toolkit_shared.training.next_token import NextTokenTraining, read_metrics
 
 VOCABULARY = 23
 SIZES = {"vocab_size": VOCABULARY, "width": 32, "num_layers": 1, "num_heads": 2, "max_length": 64}

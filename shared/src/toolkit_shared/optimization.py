@@ -6,8 +6,12 @@ from typing import Any
 from torch import nn
 
 
-def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+def parameter_groups(
+    model: nn.Module, weight_decay: float, *, decay_vectors: bool = False
+) -> list[dict[str, Any]]:
     """Optimizer groups of the trainable parameters: matrices with `weight_decay`, the others without.
+
+    With `decay_vectors` the others (gains, biases) have it too.
 
     The order within each group is that of `model.named_parameters()`, so a resumed optimizer state fits. An
     empty group is left out.
@@ -17,7 +21,7 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
     vectors = [parameter for parameter in trainable if parameter.ndim < 2]
     groups = [
         {"params": matrices, "weight_decay": weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
+        {"params": vectors, "weight_decay": weight_decay if decay_vectors else 0.0},
     ]
     return [group for group in groups if group["params"]]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-# public name to the module that holds it
+# public name to the module that holds it, here or in toolkit_shared
 _HOMES = {
     "Bucket": "data.buckets",
     "ByteTokenizer": "data.tokenizer",
@@ -19,8 +19,8 @@ _HOMES = {
     "ExecutionSettings": "settings",
     "Group": "rows",
     "ModelSettings": "settings",
-    "NextTokenTraining": "training.module",
-    "OpenLM": "model.openlm",
+    "NextTokenTraining": "toolkit_shared.training.next_token",
+    "OpenLM": "toolkit_shared.language_model.openlm",
     "OptimizationSettings": "settings",
     "Plan": "plan",
     "PlanDataModule": "training.datamodule",
@@ -48,7 +48,7 @@ _HOMES = {
     "glue": "packing",
     "load_tokenizer": "data.tokenizer",
     "mixture_parts": "mixture",
-    "next_token_loss": "objectives",
+    "next_token_loss": "toolkit_shared.language_model.objectives",
     "pack_best_fit": "packing",
     "plan_for": "planning",
     "reindex_store": "build",
@@ -66,7 +66,8 @@ __all__ = ["__version__", *_HOMES]
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    home = _HOMES[name]
+    return getattr(import_module(home if home.startswith("toolkit_shared.") else f"{__name__}.{home}"), name)
 
 
 def __dir__() -> list[str]:

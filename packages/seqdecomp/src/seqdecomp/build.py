@@ -8,12 +8,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from toolkit_shared.artifacts import atomic_path, claim_folder
+from toolkit_shared.artifacts import atomic_path, claim_folder, fingerprint_file
 from toolkit_shared.errors import InputError
 from toolkit_shared.execution import map_shards
 
 from seqdecomp.data.encoding import describe_tokenizer, require_documents, require_tokenizer
-from seqdecomp.data.fingerprints import sample_file
 from seqdecomp.data.formats.detect import Inputs, find_inputs, is_store
 from seqdecomp.data.formats.open import plan_units, store_dtype
 from seqdecomp.data.store import Store
@@ -193,7 +192,7 @@ def _configuration(
 ) -> dict[str, Any]:
     """All that a store depends on; a build goes on only where the same was begun."""
     inputs = [
-        [item.name, Path(item.path).stat().st_size, sample_file(Path(item.path)), item.format, item.source]
+        [item.name, Path(item.path).stat().st_size, fingerprint_file(item.path), item.format, item.source]
         for item in found.files
     ]
     return {

@@ -8,9 +8,9 @@ import pytest
 import torch
 from seqdecomp.build import build_store
 from seqdecomp.cli import ABOUT, COMMANDS
-from seqdecomp.model import OpenLM, to_open_lm_state_dict
 from seqdecomp.settings import DecompositionSettings, ReadSettings
 from toolkit_shared.cli import run
+from toolkit_shared.language_model import OpenLM, to_open_lm_state_dict
 
 PIQA = [{"query": "Question: How to sit?\n", "choices": ["On a chair.", "On a nail."], "gold": 0}] * 3
 ORACLE = [

@@ -16,8 +16,8 @@ from seqdecomp.evaluation.perplexity import (
     parse_bands,
 )
 from seqdecomp.evaluation.scoring import Scorer
-from seqdecomp.model import OpenLM
 from toolkit_shared.errors import InputError
+from toolkit_shared.language_model import OpenLM
 
 
 def uniform_scorer(vocabulary=4, max_length=256):

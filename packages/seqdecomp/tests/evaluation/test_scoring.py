@@ -8,8 +8,8 @@ import torch
 from seqdecomp.evaluation.accuracy import Accuracy
 from seqdecomp.evaluation.causal_lm import TransformersLM
 from seqdecomp.evaluation.scoring import Scorer
-from seqdecomp.model import OpenLM
 from toolkit_shared.errors import InputError
+from toolkit_shared.language_model import OpenLM
 
 LN2 = math.log(2)
 # After 0: 1/2, 1/4, 1/8, 1/8. After 1: all 1/4. After 2: 1/8, 1/8, 1/4, 1/2. After 3: 1/2, 1/2, 0, 0.

@@ -2,6 +2,7 @@
 
 A toolkit's `cli.py` holds a table of `Command`s and calls `run`; each command is a typed function in the
 toolkit's `commands` folder, which raises `InputError` for what the user can mend and returns its exit code.
+A name of two words, as `quality train`, makes a group: `PROG quality` lists its commands.
 
 This module imports the standard library only, for it answers the root `--help` alone. The library that parses
 a command's options is imported by `toolkit_shared.cli.parsing` and nowhere else.
@@ -50,7 +51,7 @@ def run(prog: str, about: str, commands: Mapping[str, Command], argv: Sequence[s
     Args:
         prog: name of the console script.
         about: one sentence, printed above the table.
-        commands: the table, in the order in which it is shown.
+        commands: the table, in the order in which it is shown; names have one word, or two.
         argv: arguments without the program's name; the process's own when None.
     """
     for name in ("stdout", "stderr"):
@@ -105,6 +106,10 @@ def _dispatch(prog: str, about: str, commands: Mapping[str, Command], argv: list
     name, *rest = argv or ["--help"]
     if name in ("-h", "--help"):
         return _print_table(prog, about, commands)
+    if name not in commands and name in _groups(commands):
+        if not rest or rest[0] in ("-h", "--help"):
+            return _print_table(prog, "", _groups(commands)[name])
+        name = f"{name} {rest.pop(0)}"
     if name == "--version":
         return _print_version(prog)
     if name not in commands:
@@ -151,10 +156,21 @@ def _load(target: str) -> Callable[..., Any]:
     return loaded
 
 
+def _groups(commands: Mapping[str, Command]) -> dict[str, dict[str, Command]]:
+    """The rows of each first word, in the order in which these words come."""
+    groups: dict[str, dict[str, Command]] = {}
+    for name, command in commands.items():
+        groups.setdefault(name.split(" ")[0], {})[name] = command
+    return groups
+
+
 def _print_table(prog: str, about: str, commands: Mapping[str, Command]) -> int:
     width = max(len(name) for name in commands)
-    lines = [f"Usage: {prog} COMMAND [INPUTS] [OPTIONS]", "", *textwrap.wrap(about, 100), "", "Commands:"]
-    lines += [f"  {name:<{width}}  {command.help}" for name, command in commands.items()]
+    lines = [f"Usage: {prog} COMMAND [INPUTS] [OPTIONS]", ""]
+    lines += [*textwrap.wrap(about, 100), ""] if about else []
+    lines += ["Commands:"]
+    for group in _groups(commands).values():  # a group's rows stand together, wherever the table has them
+        lines += [f"  {name:<{width}}  {command.help}" for name, command in group.items()]
     lines += [
         "",
         f"'{prog} COMMAND --help' lists the options of one command; '{prog} --version' the version.",

@@ -77,9 +77,10 @@ def train(
     from seqdecomp.data.store import Store
 
     require("lightning", toolkit="seqdecomp", extra="train")
+    from toolkit_shared.language_model import build_model, weights_hash
     from toolkit_shared.training import is_first_process
 
-    from seqdecomp.training import build_model, fit, model_arguments, plan_run, weights_hash
+    from seqdecomp.training import fit, model_arguments, plan_run
 
     try:
         sizes = architecture if model is None else replace(architecture, name=model)

@@ -30,20 +30,6 @@ def hash_file(path: Path, *, whole: bool = False) -> str:
     return f"sampled:{digest.hexdigest()}"
 
 
-def sample_file(path: Path) -> str:
-    """A cheap mark of an input's contents, 16 hexadecimal digits: its size and 16 blocks of 4 KiB, or all."""
-    size = path.stat().st_size
-    digest = hashlib.sha256(str(size).encode())
-    with open(path, "rb") as stream:
-        if size <= 16 * 4096:
-            digest.update(stream.read())
-            return digest.hexdigest()[:16]
-        for index in range(16):
-            stream.seek(max(0, size - 4096) * index // 15)
-            digest.update(stream.read(4096))
-    return digest.hexdigest()[:16]
-
-
 def hash_file_as(path: Path, recorded: str) -> str:
     """The hash of the contents in the kind of a recorded one."""
     return hash_file(path, whole=recorded.startswith("sha256:"))

@@ -5,13 +5,13 @@ from pathlib import Path
 import torch
 from toolkit_shared.artifacts import read_json
 from toolkit_shared.errors import InputError, require
+from toolkit_shared.language_model.openlm import MODEL_TYPE, OpenLM
+from toolkit_shared.language_model.weights import from_open_lm_state_dict
 
 from seqdecomp.data.store import Store
 from seqdecomp.data.tokenizer import Tokenizer, load_tokenizer
 from seqdecomp.evaluation.causal_lm import TransformersLM
 from seqdecomp.evaluation.scoring import Scorer, ScoringPrecision
-from seqdecomp.model.openlm import MODEL_TYPE, OpenLM
-from seqdecomp.model.weights import from_open_lm_state_dict
 
 
 def load_scorer(

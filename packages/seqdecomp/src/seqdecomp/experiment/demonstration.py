@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from toolkit_shared.artifacts import claim_folder, finish_folder, write_text
+from toolkit_shared.language_model import build_model
 from toolkit_shared.records import write_jsonl
 
 from seqdecomp import __version__
@@ -24,7 +25,7 @@ from seqdecomp.experiment.runs import one_thread
 from seqdecomp.plan import Plan
 from seqdecomp.planning import plan_for
 from seqdecomp.settings import DecompositionSettings, ExecutionSettings, ModelSettings
-from seqdecomp.training import build_model, fit, model_arguments
+from seqdecomp.training import fit, model_arguments
 from seqdecomp.verify import Audit, verify_store
 
 KIND = "seqdecomp-demo"
@@ -237,7 +238,7 @@ def _step_seconds(times: list[float]) -> float:
 
 
 def _metrics(out: Path) -> list[dict[str, Any]]:
-    from seqdecomp.training.metrics import read_metrics
+    from toolkit_shared.training.next_token import read_metrics
 
     return list(read_metrics(out))
 

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from toolkit_shared.language_model import OpenLM
+from toolkit_shared.language_model.objectives import next_token_loss, weighted_loss
 from toolkit_shared.optimization import cosine_schedule, parameter_groups
 from torch import Tensor, nn
 
@@ -19,8 +21,6 @@ from seqdecomp.evaluation.scoring import Scorer
 from seqdecomp.experiment.batches import StepBatches
 from seqdecomp.experiment.configuration import ArmSettings, ExperimentSettings
 from seqdecomp.experiment.documents import TokenizedCorpus, training_store, validation_documents
-from seqdecomp.model import OpenLM
-from seqdecomp.objectives import next_token_loss, weighted_loss
 
 # Parts of the run after which the validation loss is told; most of the fall towards the end of the cosine is
 # near the end, and there the curves cross.

@@ -8,8 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import Callback, Trainer
 from toolkit_shared.artifacts import (
     claim_folder,
     finish_folder,
@@ -18,9 +17,9 @@ from toolkit_shared.artifacts import (
     write_bytes,
     write_json,
 )
-from toolkit_shared.checkpoints import CONFIG, WEIGHTS, save_pretrained
+from toolkit_shared.checkpoints import CONFIG, WEIGHTS
 from toolkit_shared.errors import InputError
-from toolkit_shared.randomness import stream
+from toolkit_shared.language_model import OpenLM
 from toolkit_shared.training import (
     AtomicCheckpointIO,
     StepCheckpoint,
@@ -31,17 +30,21 @@ from toolkit_shared.training import (
     run_trainer,
     trainer_defaults,
 )
+from toolkit_shared.training.next_token import (
+    METRICS,
+    FinalWeights,
+    MetricsLog,
+    NextTokenTraining,
+    read_metrics,
+)
 
 from seqdecomp import __version__
 from seqdecomp.data.loading import StepDataset
 from seqdecomp.data.store import Store
-from seqdecomp.model import OpenLM, load_weights
 from seqdecomp.plan import Plan
 from seqdecomp.planning import plan_for
 from seqdecomp.settings import ExecutionSettings, ModelSettings, OptimizationSettings
 from seqdecomp.training.datamodule import PlanDataModule
-from seqdecomp.training.metrics import FILE, MetricsLog, read_metrics
-from seqdecomp.training.module import NextTokenTraining
 from seqdecomp.training.step_times import StepTimesLog
 
 KIND = "seqdecomp-run"
@@ -98,30 +101,6 @@ def model_arguments(sizes: ModelSettings, store: Store, plan: Plan) -> dict[str,
         return sizes.arguments(vocab_size=store.vocab_size, max_length=longest)
     except ValueError as error:
         raise InputError(f"architecture: {error}") from None
-
-
-def build_model(
-    arguments: Mapping[str, Any], *, seed: int, attention: str = "auto", weights: str | Path | None = None
-) -> OpenLM:
-    """A model with initial weights that depend on `seed` alone; torch's global generator stays as it is.
-
-    With `weights`, a model folder or an open_lm checkpoint, it has those.
-
-    Raises:
-        InputError: the weights are of another model.
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(stream(seed, "initial-weights").integers(2**63)))
-        model = OpenLM(**arguments, attention=attention)  # type: ignore[arg-type]
-    if weights is not None:
-        load_weights(model, weights)
-    return model
-
-
-def weights_hash(weights: str | Path) -> str:
-    """SHA-256 of the file that holds the weights of a model folder or open_lm checkpoint."""
-    path = Path(weights)
-    return sha256_file(path / WEIGHTS if path.is_dir() else path)
 
 
 def fit(
@@ -291,26 +270,12 @@ def _callbacks(
 ) -> list[Callback]:
     callbacks: list[Callback] = [
         StepTimesLog(out, batch_tokens=plan.batch_tokens),
-        MetricsLog(out, every_steps=execution.log_steps),
+        MetricsLog(out, every_steps=execution.log_steps, label_fields=("step", "length")),
         Throughput(tokens_per_step=plan.batch_tokens, every_steps=max(50, execution.log_steps)),
         StepCheckpoint(out / CHECKPOINTS, every_steps=execution.checkpoint_steps),
-        _FinalWeights(out),
+        FinalWeights(out),
     ]
     return [*callbacks, StepProgress(progress)] if progress is not None else callbacks
-
-
-class _FinalWeights(Callback):
-    """Saves the model while the process group still stands, for sharded weights must be gathered."""
-
-    def __init__(self, out: Path) -> None:
-        self.out = out
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        assert isinstance(pl_module, NextTokenTraining)
-        state = trainer.strategy.lightning_module_state_dict()
-        if trainer.is_global_zero:
-            weights = {name.removeprefix("model."): value for name, value in state.items()}
-            save_pretrained(self.out, weights, pl_module.model.config)
 
 
 def _described(
@@ -337,5 +302,5 @@ def _manifest(
         "tokens": plan.tokens_before(plan.steps),
         "precision": precision,
         "tokenizer": store.manifest.get("tokenizer"),
-        "hashes": {name: sha256_file(out / name) for name in (WEIGHTS, CONFIG, FILE)},
+        "hashes": {name: sha256_file(out / name) for name in (WEIGHTS, CONFIG, METRICS)},
     }

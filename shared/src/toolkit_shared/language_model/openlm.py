@@ -1,17 +1,24 @@
 """OpenLM: a pre-norm decoder with QK-norm, rotary positions and SwiGLU, without biases."""
 
 import math
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
-from toolkit_shared.checkpoints import load_pretrained, misfit, save_pretrained
-from toolkit_shared.errors import InputError
 from torch import Tensor, nn
 
-from seqdecomp.model.attention import AttentionImplementation, DocumentLayout, attend, document_layout
+from toolkit_shared.checkpoints import load_pretrained, misfit, save_pretrained
+from toolkit_shared.errors import InputError
+from toolkit_shared.language_model.attention import (
+    AttentionImplementation,
+    DocumentLayout,
+    attend,
+    document_layout,
+)
 
 MODEL_TYPE = "openlm"
 # What config.json holds beside the type.
@@ -23,19 +30,22 @@ class OpenLM(nn.Module):
     """A causal language model: token numbers in, next-token logits out.
 
     Args:
-        vocab_size: Rows of the embedding and of the output; the paper pads its vocabulary to 50,432.
+        vocab_size: Rows of the embedding and of the output; open_lm pads that of GPT-NeoX to 50,432.
         width: Model width d.
         num_layers: Number of blocks.
         num_heads: Attention heads; must divide `width` into an even head width.
         max_length: Tokens of the longest sequence; the rotary table is built for it once.
-        rope_base: Base of the rotary frequencies: 100,000, or 10,000 in the paper's mixture study.
+        rope_base: Base of the rotary frequencies: 10,000 in open_lm and DataComp-LM, 100,000 in dataset
+            decomposition.
         norm_eps: Added to the variance in every normalisation.
         attention: How attention stays within documents when `document_ids` are given.
+        low_precision_norm: Under autocast, normalise in its precision, as open_lm does, in place of float32.
 
     Raises:
         ValueError: `num_heads` does not divide `width` into an even head width.
 
-    Source: the models of arXiv 2405.13226 and of the open_lm project, whose parameter names are kept.
+    Source: the models of arXiv 2405.13226 and 2406.11794, both trained with the open_lm project, whose
+    parameter names are kept.
     """
 
     def __init__(
@@ -49,6 +59,7 @@ class OpenLM(nn.Module):
         rope_base: float | int = 100_000.0,
         norm_eps: float = 1e-5,
         attention: AttentionImplementation = "auto",
+        low_precision_norm: bool = False,
     ) -> None:
         super().__init__()
         if width % num_heads or (width // num_heads) % 2:
@@ -65,8 +76,9 @@ class OpenLM(nn.Module):
         }
         self.attention: AttentionImplementation = attention
         self.tok_embeddings = nn.Embedding(vocab_size, width)
-        self.layers = nn.ModuleList(_Block(width, num_heads, layer, norm_eps) for layer in range(num_layers))
-        self.norm = _gain_only_norm(width, norm_eps)
+        norm = partial(GainOnlyNorm, eps=norm_eps, low_precision=low_precision_norm)
+        self.layers = nn.ModuleList(_Block(width, num_heads, layer, norm) for layer in range(num_layers))
+        self.norm = norm(width)
         self.output = nn.Linear(width, vocab_size, bias=False)
         self.rotary = RotaryTable(width // num_heads, max_length, rope_base)
         for weight in (self.output.weight, self.tok_embeddings.weight):
@@ -126,7 +138,7 @@ class OpenLM(nn.Module):
         if config.get("model_type") != MODEL_TYPE:
             raise InputError(
                 f"{path}: config.json: model_type is {config.get('model_type')!r}, not {MODEL_TYPE!r}; "
-                "give a folder written by seqdecomp train or convert the checkpoint first"
+                "give a folder with a model of that type or convert the checkpoint first"
             )
         arguments = {name: value for name, value in config.items() if name != "model_type"}
         for name in ("width", "num_layers", "num_heads", *arguments):
@@ -144,6 +156,31 @@ class OpenLM(nn.Module):
             raise InputError(f"{path}: config.json and weights do not fit: {reason}; correct config.json")
         model.load_state_dict(state_dict)
         return model
+
+
+class GainOnlyNorm(nn.LayerNorm):
+    """LayerNorm with a gain and no bias.
+
+    Args:
+        width: Channels.
+        eps: Added to the variance.
+        low_precision: Under autocast, work in its dtype and give that out; else in float32, as torch does.
+
+    Source: `gain_only_lp_layer_norm` of open_lm, the norm of every scale of arXiv 2406.11794.
+    """
+
+    def __init__(self, width: int, *, eps: float, low_precision: bool = False) -> None:
+        super().__init__(width, eps=eps, bias=False)
+        self.low_precision = low_precision
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`x` with mean 0 and variance 1 over its channels, times the gain."""
+        kind = x.device.type
+        if not (self.low_precision and torch.is_autocast_enabled(kind)):
+            return super().forward(x)
+        dtype = torch.get_autocast_dtype(kind)
+        with torch.autocast(kind, enabled=False):
+            return F.layer_norm(x.to(dtype), self.normalized_shape, self.weight.to(dtype), eps=self.eps)
 
 
 class RotaryTable(nn.Module):
@@ -207,14 +244,14 @@ def swiglu_width(width: int) -> int:
 
 
 class _Attention(nn.Module):
-    def __init__(self, width: int, num_heads: int, layer: int, norm_eps: float) -> None:
+    def __init__(self, width: int, num_heads: int, layer: int, norm: "Callable[[int], GainOnlyNorm]") -> None:
         super().__init__()
         self.num_heads = num_heads
         self.in_proj = nn.Linear(width, 3 * width, bias=False)
         self.out_proj = nn.Linear(width, width, bias=False)
         # One gain over all heads together: the normalisation comes before the split into heads.
-        self.q_norm = _gain_only_norm(width, norm_eps)
-        self.k_norm = _gain_only_norm(width, norm_eps)
+        self.q_norm = norm(width)
+        self.k_norm = norm(width)
         _truncated_normal(self.in_proj.weight, 1 / math.sqrt(width))
         _truncated_normal(self.out_proj.weight, 1 / math.sqrt(width) / math.sqrt(2 * (layer + 1)))
 
@@ -244,21 +281,17 @@ class _FeedForward(nn.Module):
 
 
 class _Block(nn.Module):
-    def __init__(self, width: int, num_heads: int, layer: int, norm_eps: float) -> None:
+    def __init__(self, width: int, num_heads: int, layer: int, norm: "Callable[[int], GainOnlyNorm]") -> None:
         super().__init__()
-        self.attention = _Attention(width, num_heads, layer, norm_eps)
+        self.attention = _Attention(width, num_heads, layer, norm)
         self.feed_forward = _FeedForward(width, layer)
-        self.attention_norm = _gain_only_norm(width, norm_eps)
-        self.ffn_norm = _gain_only_norm(width, norm_eps)
+        self.attention_norm = norm(width)
+        self.ffn_norm = norm(width)
 
     def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor], layout: DocumentLayout | None) -> Tensor:
         x = x + self.attention(self.attention_norm(x), rotation, layout)
         out: Tensor = x + self.feed_forward(self.ffn_norm(x))
         return out
-
-
-def _gain_only_norm(width: int, eps: float) -> nn.LayerNorm:
-    return nn.LayerNorm(width, eps=eps, bias=False)
 
 
 def _truncated_normal(weight: Tensor, std: float) -> None:

@@ -37,7 +37,8 @@ def next_token_loss(
     Targets are already shifted: `targets[:, t]` is the token after position t. Computed in float32. Ignored
     positions count in neither sum, so padding does not change the objective.
 
-    Source: the training objective of arXiv 2405.13226; `weighted_loss` applies its z-loss coefficient 1e-4.
+    Source: the training objective of arXiv 2405.13226 and 2406.11794; `weighted_loss` applies the coefficient
+    of the z-loss, 1e-4 there.
     """
     logits = logits.float()
     log_partition = torch.logsumexp(logits, dim=-1)

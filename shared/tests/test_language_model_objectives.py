@@ -3,7 +3,12 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from seqdecomp.objectives import LossSums, chunked_next_token_loss, next_token_loss, weighted_loss
+from toolkit_shared.language_model.objectives import (
+    LossSums,
+    chunked_next_token_loss,
+    next_token_loss,
+    weighted_loss,
+)
 
 
 def small_batch():

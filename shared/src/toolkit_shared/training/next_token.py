@@ -1,20 +1,33 @@
-"""The LightningModule: a model, its objective, its optimizer and schedule."""
+"""Training a language model on rows of tokens: the LightningModule, its step log, its final weights."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule
-from toolkit_shared.optimization import cosine_schedule, parameter_groups
+from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from seqdecomp.data.loading import Batch
-from seqdecomp.model import OpenLM
-from seqdecomp.objectives import LossSums, chunked_next_token_loss, next_token_loss, weighted_loss
+from toolkit_shared.checkpoints import save_pretrained
+from toolkit_shared.language_model import OpenLM
+from toolkit_shared.language_model.objectives import (
+    LossSums,
+    chunked_next_token_loss,
+    next_token_loss,
+    weighted_loss,
+)
+from toolkit_shared.optimization import cosine_schedule, parameter_groups
+from toolkit_shared.step_log import StepLog, read_lines
+
+METRICS = "metrics.jsonl"
+Batch = Mapping[str, Any]
 
 
 class NextTokenTraining(LightningModule):
-    """Trains a causal language model on batches of a plan.
+    """Trains a causal language model.
+
+    A batch has `input_ids` and `targets` [rows, tokens], `document_ids` where attention stays inside
+    documents, and `weight`, by which the sums of the micro-batch are multiplied (see `weighted_loss`).
 
     Args:
         model: The model, as built.
@@ -22,7 +35,8 @@ class NextTokenTraining(LightningModule):
         lr: Highest learning rate.
         final_lr: Learning rate at `total_steps`.
         warmup_steps: Steps of linear warm-up.
-        weight_decay: On matrices only.
+        weight_decay: On matrices only, or on all parameters with `decay_vectors`.
+        decay_vectors: Decay the gains of the norms too, as the scales of arXiv 2406.11794 do.
         betas: Decays of AdamW's moments.
         eps: AdamW's epsilon.
         z_loss: Coefficient of the squared log partition function.
@@ -31,7 +45,8 @@ class NextTokenTraining(LightningModule):
         shapes: (rows, length) of every micro-batch, the longest first: each is run once before training, so
             that a lack of memory or a compilation comes at the start.
 
-    Source: the 1B training script released with arXiv 2405.13226; the same schedule serves every arm.
+    Source: the 1B training script released with arXiv 2405.13226, and the training of arXiv 2406.11794
+    (appendix on training), which is that of open_lm: AdamW, linear warm-up, cosine.
     """
 
     def __init__(
@@ -43,6 +58,7 @@ class NextTokenTraining(LightningModule):
         final_lr: float = 3e-5,
         warmup_steps: int = 0,
         weight_decay: float = 0.033,
+        decay_vectors: bool = False,
         betas: tuple[float, float] = (0.9, 0.95),
         eps: float = 1e-8,
         z_loss: float = 1e-4,
@@ -53,7 +69,8 @@ class NextTokenTraining(LightningModule):
         super().__init__()
         self.model = model
         self.total_steps, self.lr, self.final_lr, self.warmup_steps = total_steps, lr, final_lr, warmup_steps
-        self.weight_decay, self.betas, self.eps, self.z_loss = weight_decay, betas, eps, z_loss
+        self.weight_decay, self.decay_vectors = weight_decay, decay_vectors
+        self.betas, self.eps, self.z_loss = betas, eps, z_loss
         self.chunk_tokens, self.shapes = chunk_tokens, tuple(shapes)
         self.compile_backend = compile_backend
         self._compiled: Callable[..., LossSums] | None = None
@@ -97,7 +114,7 @@ class NextTokenTraining(LightningModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW with its schedule, one value a step."""
-        groups = parameter_groups(self.model, self.weight_decay)
+        groups = parameter_groups(self.model, self.weight_decay, decay_vectors=self.decay_vectors)
         fused = all(parameter.is_cuda for parameter in self.model.parameters())
         optimizer = torch.optim.AdamW(groups, lr=self.lr, betas=self.betas, eps=self.eps, fused=fused)
         schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -135,3 +152,58 @@ class NextTokenTraining(LightningModule):
             return next_token_loss(self.model(input_ids, document_ids), targets)
         hidden = self.model(input_ids, document_ids, project=False)
         return chunked_next_token_loss(hidden, self.model.output, targets, chunk_tokens=self.chunk_tokens)
+
+
+class MetricsLog(StepLog):
+    """Writes a line of `metrics.jsonl` for every step, over all ranks: what names it, its losses, its lr.
+
+    Losses are means over the tokens that the whole step predicts; the z-loss is without its coefficient.
+
+    Args:
+        folder: Folder of the run.
+        every_steps: Steps between writes.
+        label_fields: Fields of a batch that name its step and stand first in the line; without them it has
+            `step`, from 0.
+    """
+
+    def __init__(
+        self, folder: str | Path, *, every_steps: int = 10, label_fields: Sequence[str] = ()
+    ) -> None:
+        super().__init__(Path(folder) / METRICS, every_steps=every_steps)
+        self.label_fields = tuple(label_fields)
+
+    def label(self, batch: Batch, step: int) -> dict[str, Any]:
+        """The fields that name a step."""
+        return {"step": step, **{name: batch[name] for name in self.label_fields}}
+
+    def row(
+        self, label: Mapping[str, Any], terms: Sequence[float], trainer: Trainer, module: Any
+    ) -> Mapping[str, Any]:
+        """The row of a step."""
+        loss, z_loss = (term / (trainer.accumulate_grad_batches * trainer.world_size) for term in terms)
+        return {**label, "loss": loss, "z_loss": z_loss, "lr": module.learning_rate(label["step"])}
+
+
+def read_metrics(path: str | Path) -> Iterator[dict[str, Any]]:
+    """The lines of a metrics file, or of the one in a run's folder; a line that was cut off is left out.
+
+    Each has `step` (from 0), `loss` and `z_loss` (means over the step's predicted tokens, null when not
+    finite), `lr`, and what its log was told to add. A missing file has no lines.
+    """
+    path = Path(path)
+    return read_lines(path / METRICS if path.is_dir() else path)
+
+
+class FinalWeights(Callback):
+    """Saves the model while the process group still stands, for sharded weights must be gathered."""
+
+    def __init__(self, out: str | Path) -> None:
+        self.out = Path(out)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write `model.safetensors` and `config.json`."""
+        assert isinstance(pl_module, NextTokenTraining)
+        state = trainer.strategy.lightning_module_state_dict()
+        if trainer.is_global_zero:
+            weights = {name.removeprefix("model."): value for name, value in state.items()}
+            save_pretrained(self.out, weights, pl_module.model.config)

@@ -1,18 +1,49 @@
-"""Exchange of weights with open_lm: its parameter names, its checkpoint files, its rotary base."""
+"""Weights of an OpenLM: initial ones, those of a folder, and exchange with open_lm's names and files."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from toolkit_shared.checkpoints import load_pretrained, misfit
-from toolkit_shared.errors import InputError
 from torch import Tensor
 
-from seqdecomp.model.openlm import OpenLM
+from toolkit_shared.artifacts import sha256_file
+from toolkit_shared.checkpoints import WEIGHTS, load_pretrained, misfit
+from toolkit_shared.errors import InputError
+from toolkit_shared.language_model.openlm import OpenLM
+from toolkit_shared.randomness import stream
 
 _PREFIXES = ("module.", "_orig_mod.")
 _BUFFER = "attention.pos_embed.inv_freq"
+
+
+def build_model(
+    arguments: Mapping[str, Any],
+    *,
+    seed: int,
+    attention: str = "auto",
+    low_precision_norm: bool = False,
+    weights: str | Path | None = None,
+) -> OpenLM:
+    """A model with initial weights that depend on `seed` alone; torch's global generator stays as it is.
+
+    With `weights`, a model folder or an open_lm checkpoint, it has those.
+
+    Raises:
+        InputError: the weights are of another model.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(stream(seed, "initial-weights").integers(2**63)))
+        model = OpenLM(**arguments, attention=attention, low_precision_norm=low_precision_norm)  # type: ignore[arg-type]
+    if weights is not None:
+        load_weights(model, weights)
+    return model
+
+
+def weights_hash(weights: str | Path) -> str:
+    """SHA-256 of the file that holds the weights of a model folder or open_lm checkpoint."""
+    path = Path(weights)
+    return sha256_file(path / WEIGHTS if path.is_dir() else path)
 
 
 def to_open_lm_state_dict(model: OpenLM, *, prefix: str = "") -> dict[str, Tensor]:

@@ -5,18 +5,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from seqdecomp.model import (
+from toolkit_shared.errors import InputError
+from toolkit_shared.language_model import (
     OpenLM,
     attend,
+    build_model,
     document_layout,
     from_open_lm_state_dict,
     swiglu_width,
     to_open_lm_state_dict,
 )
-from seqdecomp.model.openlm import RotaryTable, rotate
-from seqdecomp.model.weights import load_open_lm_weights, recover_rope_base
-from seqdecomp.settings import MODEL_PRESETS, ModelSettings
-from toolkit_shared.errors import InputError
+from toolkit_shared.language_model.openlm import RotaryTable, rotate
+from toolkit_shared.language_model.weights import load_open_lm_weights, recover_rope_base
 
 GOLDEN = Path(__file__).with_name("goldens") / "open_lm_logits.npz"
 TINY = {"vocab_size": 61, "width": 64, "num_layers": 2, "num_heads": 4, "max_length": 64}
@@ -28,24 +28,23 @@ def tiny_model():
     return OpenLM(**TINY)
 
 
-# The paper prints the first two totals; the others follow by the same formula.
+# The totals of arXiv 2405.13226 and of the spec of DataComp-LM, by the formula below.
 @pytest.mark.parametrize(
-    ("name", "parameters"),
+    ("width", "num_layers", "num_heads", "parameters"),
     [
-        ("160m", 162_435_840),
-        ("410m", 411_665_408),
-        ("1b", 1_439_893_504),
-        ("3b", 2_796_096_000),
-        ("7b", 6_889_672_704),
+        (768, 12, 12, 162_435_840),
+        (1024, 24, 8, 411_665_408),
+        (2048, 24, 16, 1_439_893_504),
+        (2560, 32, 32, 2_796_096_000),
+        (4096, 32, 32, 6_889_672_704),
     ],
 )
-def test_the_presets_have_the_parameter_counts_of_the_paper(name, parameters):
+def test_a_model_has_the_published_number_of_parameters(width, num_layers, num_heads, parameters):
     with torch.device("meta"):
-        model = OpenLM(**ModelSettings(name=name).arguments())
-    sizes = MODEL_PRESETS[name]
-    d, layers, hidden, vocabulary = sizes["width"], sizes["num_layers"], swiglu_width(sizes["width"]), 50_432
+        model = OpenLM(width=width, num_layers=num_layers, num_heads=num_heads)
+    d, hidden, vocabulary = width, swiglu_width(width), 50_432
     assert model.num_parameters() == parameters
-    assert parameters == 2 * vocabulary * d + layers * (4 * d * d + 3 * d * hidden + 4 * d) + d
+    assert parameters == 2 * vocabulary * d + num_layers * (4 * d * d + 3 * d * hidden + 4 * d) + d
 
 
 def test_the_swiglu_width_is_eight_thirds_rounded_up_to_256():
@@ -200,6 +199,33 @@ def test_queries_and_keys_are_normalised_over_the_full_width_before_the_heads(ti
     assert block.q_norm.weight.shape == (64,)
     assert block.k_norm.weight.shape == (64,)
     assert block.q_norm.eps == 1e-5
+
+
+def test_under_autocast_the_norms_of_open_lm_work_in_low_precision():
+    torch.manual_seed(0)
+    exact = OpenLM(**TINY)
+    low = OpenLM(**TINY, low_precision_norm=True)
+    low.load_state_dict(exact.state_dict())
+    x = torch.randn(3, 64)
+
+    assert torch.equal(low.norm(x), exact.norm(x))  # without autocast they are the same
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded, full = low.norm(x), exact.norm(x)
+    assert (rounded.dtype, full.dtype) == (torch.bfloat16, torch.float32)
+    assert torch.allclose(rounded.float(), full, atol=2e-2)
+    assert low.config == exact.config  # how to compute is no part of the model
+
+
+def test_initial_weights_depend_on_the_seed_alone():
+    torch.manual_seed(1)
+    first = build_model(TINY, seed=3)
+    torch.manual_seed(2)
+    state = torch.random.get_rng_state()
+    again, other = build_model(TINY, seed=3), build_model(TINY, seed=4)
+
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert torch.equal(first.output.weight, again.output.weight)
+    assert not torch.equal(first.output.weight, other.output.weight)
 
 
 def test_the_future_does_not_change_the_past(tiny_model):
