@@ -25,6 +25,8 @@ from benchmarks.measurement import Sample
 from benchmarks.peers import PeerUnavailable
 
 RESULTS = Path(__file__).parent / "results"
+# their values name places on the machine of the run
+LOCAL_OPTIONS = ("--data", "--official", "--out")
 
 
 @dataclass(frozen=True)
@@ -64,12 +66,15 @@ class Options:
         out: Folder of the result file; None: none is written.
         repeats: Timed rounds.
         peers: Whether peers may be installed and run.
+        data: A folder of real data, for the questions that take one; without it they use generated data, or
+            say what they need.
     """
 
     scale: Literal["smoke", "cpu", "gpu"]
     out: Path | None
     repeats: int
     peers: bool
+    data: Path | None = None
 
     def pick(self, smoke: int, full: int) -> int:
         """A size: `smoke` at that scale, else `full`."""
@@ -154,10 +159,13 @@ def parse(name: str, argv: Sequence[str] | None, repeats: int) -> Options:
     parser.add_argument("--out", type=Path, help="folder of the result file (default: benchmarks/results)")
     parser.add_argument("--repeats", type=int, help=f"timed rounds (default: {repeats}; smoke: 2)")
     parser.add_argument("--no-peers", dest="peers", action="store_false", help="time only this repository")
+    parser.add_argument("--data", type=Path, help="folder of real data, for the questions that take one")
     given = parser.parse_args(argv)
+    if given.data is not None and not given.data.is_dir():
+        parser.error(f"--data: {given.data} is no folder")
     smoke = given.scale == "smoke"
     out = given.out if given.out is not None or smoke else RESULTS
-    return Options(given.scale, out, given.repeats or (2 if smoke else repeats), given.peers)
+    return Options(given.scale, out, given.repeats or (2 if smoke else repeats), given.peers, given.data)
 
 
 def arms_of(question: Question, finding: Finding) -> dict[str, Arm]:
@@ -223,10 +231,14 @@ def describe(result: Result) -> str:
 
 
 def command_of(argv: Sequence[str] | None) -> str:
-    """What repeats the run."""
+    """What repeats the run; folders that only this machine has are given as FOLDER."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     module = spec.name if spec is not None else "benchmarks"
-    return shlex.join(["python", "-m", module, *(sys.argv[1:] if argv is None else argv)])
+    given = list(sys.argv[1:] if argv is None else argv)
+    for index, option in enumerate(given[:-1]):
+        if option in LOCAL_OPTIONS:
+            given[index + 1] = "FOLDER"
+    return shlex.join(["python", "-m", module, *given])
 
 
 def report_round(line: str) -> None:
