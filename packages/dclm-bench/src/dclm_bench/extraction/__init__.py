@@ -1,0 +1,1 @@
+"""From crawl files to text: WARC and WET records, encodings, main content, folders of pages."""
