@@ -1,0 +1,488 @@
+"""A model measured on task files: toy models with known answers, prompts, answers, and the score file."""
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from dclm_bench.data.task_files import Question, TaskFile
+from dclm_bench.evaluation.answers import final_answer, is_right, normalise
+from dclm_bench.evaluation.causal_lm import TorchLanguageModel, load_model
+from dclm_bench.evaluation.harness import find_tasks
+from dclm_bench.evaluation.in_context import TaskResult, ask_task, best_option, longest_answer
+from dclm_bench.evaluation.lm_eval import COUNTERPARTS, scores_of_results
+from dclm_bench.evaluation.prompts import Row, continuation_row, few_shot_prefixes, prompt_row
+from dclm_bench.evaluation.score_file import mismatches, read_score_file
+from dclm_bench.evaluation.tasks import Task, tasks
+from dclm_bench.tokenization.tokenizers import ByteTokenizer
+from toolkit_shared.cli import Command, run
+from toolkit_shared.errors import InputError
+from toolkit_shared.language_model import OpenLM, to_open_lm_state_dict
+from torch import Tensor
+
+COMMANDS = {
+    "evaluate": Command("", "dclm_bench.commands.evaluate:evaluate"),
+    "score": Command("", "dclm_bench.commands.score:score"),
+}
+BYTES = ByteTokenizer()
+
+
+def knows(*texts: str, max_length: int = 256, batch_tokens: int = 4096) -> TorchLanguageModel:
+    """A model that goes on as the text does that shares the longest beginning with the end of its input."""
+    known = [BYTES.encode(text).tolist() for text in texts]
+
+    def next_token(ids: list[int]) -> int | None:
+        best, found = 0, None
+        for text in known:
+            for length in range(min(len(ids), len(text) - 1), best, -1):
+                if ids[-length:] == text[:length]:
+                    best, found = length, text[length]
+                    break
+        return found
+
+    def logits(ids: Tensor) -> Tensor:
+        values = torch.zeros(*ids.shape, BYTES.vocab_size)
+        for row, tokens in enumerate(ids.tolist()):
+            for place in range(len(tokens)):
+                if (token := next_token(tokens[: place + 1])) is not None:
+                    values[row, place, token] = 10.0
+        return values
+
+    return TorchLanguageModel(
+        logits, max_length=max_length, vocab_size=BYTES.vocab_size, batch_tokens=batch_tokens
+    )
+
+
+def task(name: str, **changes: Any) -> Task:
+    return Task(**{**vars(tasks()[name]), "num_fewshot": 0, **changes})
+
+
+def ask(model: TorchLanguageModel, asked: Task, *questions: Question, **settings: Any) -> TaskResult:
+    return ask_task(model, BYTES, asked, TaskFile(asked.file, asked.kind, questions), **settings)
+
+
+def test_a_continuation_is_right_when_every_token_is_the_most_probable() -> None:
+    model = knows("The sky is blue", "Grass is green")
+    found = ask(
+        model,
+        task("lambada_openai"),
+        Question(("The sky is",), ("blue",)),
+        Question(("The sky is",), ("black",)),
+        Question(("Grass is",), ("green",)),
+    )
+    assert found.is_right == (True, False, True)
+    assert found.score == pytest.approx(2 / 3)
+
+
+def test_the_choice_with_the_lowest_mean_loss_is_taken() -> None:
+    model = knows("He ate an apple", "He ate a pear")
+    question = Question(("He ate",), ("a house", "an apple", "the sea"), 1)
+    wrong = Question(("He ate",), ("a house", "an apple", "the sea"), 0)
+    assert ask(model, task("copa"), question, wrong).is_right == (True, False)
+
+
+def test_a_long_choice_does_not_lose_by_its_length_and_a_tie_goes_to_the_first() -> None:
+    assert best_option([np.array([1.5]), np.array([1.0, 1.0, 1.0])]) == 1
+    assert best_option([np.array([1.0, 2.0]), np.array([1.5])]) == 0
+
+
+def test_a_schema_takes_the_context_after_which_the_end_is_least_surprising() -> None:
+    model = knows("The trophy is too large.")
+    contexts = ("It does not fit since the trophy is too", "It does not fit since The trophy is too")
+    assert ask(model, task("winograd"), Question(contexts, ("large.",), 1)).is_right == (True,)
+    assert ask(model, task("winograd"), Question(contexts, ("large.",), 0)).is_right == (False,)
+
+
+def test_a_generated_answer_is_what_follows_the_chain_of_thought() -> None:
+    model = knows("step by step. 2 and 2 make 4 #### 4\n\nQ: no more", max_length=400)
+    question = Question(("What is 2 and 2?",), ("4",), chain_of_thought="2 and 2 make 4")
+    found = ask(model, task("gsm8k_cot"), question)
+    assert found.outputs == (" 2 and 2 make 4 #### 4\n\n",)
+    assert found.is_right == (True,)
+    assert ask(
+        model, task("gsm8k_cot"), Question(("What?",), ("5",), chain_of_thought="2 and 2 make 4")
+    ).is_right == (False,)
+
+
+def test_without_stop_texts_the_first_line_counts() -> None:
+    model = knows("Capital of France? Paris, of course\nLondon")
+    found = ask(
+        model, task("triviaqa_sm_sub"), Question(("Capital of France?",), ("Paris",)), max_new_tokens=30
+    )
+    assert found.outputs == (" Paris, of course\n",)
+    assert found.is_right == (True,)
+    exact = ask(
+        model,
+        task("triviaqa_sm_sub"),
+        Question(("Capital of France?",), ("Paris",)),
+        max_new_tokens=30,
+        match="exact",
+    )
+    assert exact.is_right == (False,)
+
+
+def test_answers_are_normalised_as_in_triviaqa() -> None:
+    assert normalise("The  Eiffel-Tower, (a `big_one`)!") == "eiffel tower big one"
+    assert normalise("an apple\u2019s") == "apple s"
+    assert final_answer("so 3 #### 3 #### 4\n\nQ: x #### 9", ("\n\n", "Q:"), " #### ") == "4"
+    assert final_answer("none", ("Q:",), " #### ") == "none"
+    assert is_right("Paris is", ["paris"])
+    assert not is_right("Paris is", ["paris"], "exact")
+    assert not is_right("it is Paris", ["paris"])
+    assert not is_right("anything", ["the", "!"])
+
+
+def test_the_longest_answer_sets_how_much_is_generated() -> None:
+    questions = [Question(("q",), ("42", "forty-two"), chain_of_thought="6*7"), Question(("q",), ("1",))]
+    assert longest_answer(BYTES, task("gsm8k_cot"), questions) == len("6*7 #### forty-two") + 10
+
+
+def test_a_prompt_is_solved_examples_then_the_question() -> None:
+    questions = [Question((f"q{i}",), ("no", f"a{i}"), 1) for i in range(3)]
+    asked = task("arc_easy", num_fewshot=1)
+    prefixes = few_shot_prefixes(asked, questions, 3, num_fewshot=1, seed=0)
+    for index, prefix in enumerate(prefixes):
+        assert re.fullmatch(r"q(\d)\nAnswer: a\1\n", prefix)
+        assert f"q{index}" not in prefix
+    assert few_shot_prefixes(asked, questions, 2, num_fewshot=1, seed=0) == prefixes[:2]
+
+
+def test_more_examples_than_there_are_means_all_others() -> None:
+    questions = [Question((f"q{i}",), (f"a{i}",)) for i in range(3)]
+    (prefix,) = few_shot_prefixes(task("squad"), questions, 1, num_fewshot=10, seed=1)
+    assert sorted(prefix.splitlines()) == ["q1 a1", "q2 a2"]
+
+
+def test_examples_come_from_the_questions_own_group() -> None:
+    groups = [group for group, _ in tasks()["jeopardy"].group_sizes]
+    questions = [Question((f"{groups[i % 5]} {i}",), ("a",), group=groups[i % 5]) for i in range(20)]
+    asked = Task(**vars(tasks()["jeopardy"]))
+    for question, prefix in zip(
+        questions, few_shot_prefixes(asked, questions, 20, num_fewshot=3, seed=0), strict=True
+    ):
+        shown = [line for line in prefix.splitlines() if not line.startswith("Answer:")]
+        assert len(shown) == 3
+        assert all(line.startswith(question.group) for line in shown)
+
+
+def test_the_score_of_a_task_with_groups_is_the_mean_over_groups() -> None:
+    flags, groups = (True, True, True, False, False), ("law", "law", "law", "law", "art")
+    found = TaskResult(tasks()["mmlu_fewshot"], flags, groups, 5, 0)
+    assert found.score == pytest.approx((0.75 + 0) / 2)
+    assert TaskResult(tasks()["copa"], flags, groups, 5, 0).score == pytest.approx(0.6)
+
+
+def test_blanks_before_an_answer_are_scored_with_it() -> None:
+    row = continuation_row(BYTES, "Answer: ", "yes", 100)
+    assert BYTES.decode(row.ids) == b"Answer: yes"
+    assert row.num_scored == len(" yes")
+
+
+def test_a_long_context_loses_its_beginning_and_an_empty_one_is_end_of_text() -> None:
+    row = continuation_row(BYTES, "0123456789", "ab", 6)
+    assert (BYTES.decode(row.ids), row.num_scored, row.is_cut) == (b"56789ab", 2, True)
+    assert not continuation_row(BYTES, "56789", "ab", 6).is_cut
+    assert continuation_row(BYTES, "", "a", 6).ids.tolist() == [BYTES.eot_id, *BYTES.encode("a")]
+    prompt = prompt_row(BYTES, "0123456789 ", 6, 3)
+    assert (BYTES.decode(prompt.ids), prompt.is_cut) == (b"6789", True)
+
+
+def test_what_does_not_fit_the_model_is_refused() -> None:
+    with pytest.raises(InputError, match="has 7 tokens; 1 to 6 fit the model"):
+        continuation_row(BYTES, "x", "abcdefg", 6)
+    with pytest.raises(InputError, match="an answer of up to 7 tokens does not fit the model's 6"):
+        prompt_row(BYTES, "x", 6, 7)
+
+
+def tiny_openlm() -> OpenLM:
+    torch.manual_seed(0)
+    return OpenLM(vocab_size=260, width=16, num_layers=2, num_heads=2, max_length=64).eval()
+
+
+def test_scores_are_those_of_a_plain_loop_whatever_the_batches() -> None:
+    model = tiny_openlm()
+    random = np.random.default_rng(0)
+    rows = [
+        Row(random.integers(1, 257, size=n), scored, False)
+        for n, scored in ((5, 2), (40, 1), (12, 11), (6, 3))
+    ]
+    expected = []
+    for row in rows:
+        with torch.inference_mode():
+            logits = model(torch.from_numpy(row.ids[None, :-1]))[0].double()
+        chosen = torch.log_softmax(logits, -1)[torch.arange(len(row.ids) - 1), torch.from_numpy(row.ids[1:])]
+        expected.append(-chosen[-row.num_scored :].numpy())
+    for batch_tokens in (1, 60, 4096):
+        scorer = TorchLanguageModel(model, max_length=64, vocab_size=260, batch_tokens=batch_tokens)
+        found = scorer.score(rows)
+        for one, losses in zip(found, expected, strict=True):
+            np.testing.assert_allclose(one.losses, losses, rtol=1e-4)
+
+
+def test_states_are_projected_only_where_they_are_scored() -> None:
+    model = tiny_openlm()
+    seen = []
+
+    def project(states: Tensor) -> Tensor:
+        seen.append(tuple(states.shape))
+        return model.output(states)
+
+    def states(ids: Tensor) -> Tensor:
+        return model(ids, project=False)
+
+    rows = [Row(np.arange(1, 20), 3, False), Row(np.arange(5, 11), 2, False)]
+    lean = TorchLanguageModel(states, project, max_length=64, vocab_size=260)
+    plain = TorchLanguageModel(model, max_length=64, vocab_size=260)
+    for one, other in zip(lean.score(rows), plain.score(rows), strict=True):
+        np.testing.assert_allclose(one.losses, other.losses, rtol=1e-5)
+    assert seen == [(5, 16)]
+    assert lean.go_on(rows, 4, lambda ids: False) == plain.go_on(rows, 4, lambda ids: False)
+
+
+def test_weights_that_give_no_number_are_refused() -> None:
+    def logits(ids: Tensor) -> Tensor:
+        return torch.full((*ids.shape, 258), float("nan"))
+
+    model = TorchLanguageModel(logits, max_length=10, vocab_size=258)
+    with pytest.raises(InputError, match="losses that are not finite"):
+        model.score([Row(np.array([1, 2]), 1, False)])
+
+
+def test_a_file_of_another_shape_or_group_is_refused() -> None:
+    model = knows("x")
+    with pytest.raises(
+        InputError, match="copa: its questions are multiple choice, and those of the file schema"
+    ):
+        ask_task(model, BYTES, task("copa"), TaskFile("copa", "schema", (Question(("a", "b"), ("c",)),)))
+    question = Question(("q",), ("a", "b"), group="cooking")
+    with pytest.raises(InputError, match="bbq: the group 'cooking' of a question is none of Age,"):
+        ask(model, Task(**vars(tasks()["bbq"])), question)
+
+
+def test_files_are_known_by_their_names_and_one_may_serve_two_tasks(tmp_path: Path) -> None:
+    for name in ("hellaswag", "winograd_wsc", "other"):
+        (tmp_path / f"{name}.jsonl").write_text("{}")
+    found = find_tasks([tmp_path])
+    assert [one.name for one, _ in found] == ["hellaswag_zeroshot", "hellaswag", "winograd"]
+    assert [one.name for one, _ in find_tasks([tmp_path], ["core"])] == [
+        "hellaswag_zeroshot",
+        "hellaswag",
+        "winograd",
+    ]
+    assert [one.name for one, _ in find_tasks([tmp_path], ["winograd"])] == ["winograd"]
+    with pytest.raises(InputError, match="'other' is the file of no task; known are"):
+        find_tasks([tmp_path / "other.jsonl"])
+    with pytest.raises(InputError, match="unknown task 'helaswag'; did you mean 'hellaswag'"):
+        find_tasks([tmp_path], ["helaswag"])
+    with pytest.raises(InputError, match="no file of a task that is asked for"):
+        find_tasks([tmp_path], ["copa"])
+
+
+@pytest.fixture
+def task_folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "tasks"
+    folder.mkdir()
+
+    def write(name: str, records: Sequence[dict[str, Any]]) -> None:
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+
+    write("copa", [{"query": f"x{i}", "choices": ["ab", "cd"], "gold": i % 2} for i in range(8)])
+    write("lambada_openai", [{"context": "a", "continuation": "b"}] * 4)
+    write("winograd_wsc", [{"context_options": ["a", "b"], "continuation": "c", "gold": 1}] * 2)
+    write("triviaqa_sm_sub", [{"context": "q", "answer": "a", "aliases": ["b"]}] * 2)
+    return folder
+
+
+def test_evaluate_writes_a_score_file_that_score_reads(
+    task_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny_openlm().save_pretrained(tmp_path / "model")
+    given = [
+        "evaluate",
+        str(tmp_path / "model"),
+        "--tasks",
+        str(task_folder),
+        "--tokenizer",
+        "bytes",
+        "--device",
+        "cpu",
+    ]
+    for name in ("one.json", "two.json"):
+        assert run("dclm-bench", "", COMMANDS, [*given, "--out", str(tmp_path / name)]) == 0
+    assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()
+    out = capsys.readouterr().out
+    assert re.search(r"^copa: \d+\.\d\d$", out, re.MULTILINE)
+    file = read_score_file(tmp_path / "one.json")
+    assert set(file.scores) == {"copa", "lambada_openai", "winograd", "triviaqa_sm_sub"}
+    assert mismatches(file) == []
+    document = json.loads((tmp_path / "one.json").read_text())
+    assert document["eval_version"] == "v2"
+    assert document["Core_v2"].startswith("N/A due to missing tasks: ['hellaswag_zeroshot', 'jeopardy',")
+    assert document["asked"]["copa"] == {
+        "num_asked": 8,
+        "num_cut": 0,
+        "num_in_file": 8,
+        "num_right": round(8 * file.scores["copa"]),
+    }
+    assert run("dclm-bench", "", COMMANDS, ["score", str(tmp_path / "one.json"), "--check"]) == 0
+
+
+def test_evaluate_says_when_only_a_part_was_asked(
+    task_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny_openlm().save_pretrained(tmp_path / "model")
+    given = [
+        "evaluate",
+        str(tmp_path / "model"),
+        "--tasks",
+        str(task_folder),
+        "--tokenizer",
+        "bytes",
+        "--device",
+        "cpu",
+    ]
+    given += [
+        "--only",
+        "copa",
+        "--limit",
+        "3",
+        "--num-fewshot",
+        "6",
+        "--max-length",
+        "20",
+        "--out",
+        str(tmp_path / "part.json"),
+    ]
+    assert run("dclm-bench", "", COMMANDS, given) == 0
+    out = capsys.readouterr().out
+    assert "only the first 3 questions of each task were asked" in out
+    assert "copa: 6 prompts did not fit the model and lost their beginning" in out
+    assert "asked in part, so errors are larger than shown: copa (3 of 100)" in out
+    assert json.loads((tmp_path / "part.json").read_text())["asked"]["copa"]["num_asked"] == 3
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ([], "no tokenizer.json here; give --tokenizer"),
+        (
+            ["--tokenizer", "bytes", "--max-length", "65"],
+            "--max-length 65: the model has a context of 64; lower it",
+        ),
+        (
+            ["--tokenizer", "bytes", "--precision", "bfloat16"],
+            "--precision bfloat16: only on CUDA, not on cpu",
+        ),
+        (["--tokenizer", "bytes", "--limit", "0"], "--limit: 0 is not positive"),
+        (["--tokenizer", "bytes", "--seed", "-1"], "--seed: -1 is negative"),
+    ],
+)
+def test_evaluate_refuses_what_cannot_work(
+    extra: list[str], message: str, task_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny_openlm().save_pretrained(tmp_path / "model")
+    given = ["evaluate", str(tmp_path / "model"), "--tasks", str(task_folder), "--device", "cpu"]
+    assert run("dclm-bench", "", COMMANDS, [*given, *extra, "--out", str(tmp_path / "x.json")]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_checkpoint_file_of_open_lm_scores_as_the_model_in_it(tmp_path: Path) -> None:
+    model = tiny_openlm()
+    torch.save(
+        {"epoch": 1, "state_dict": to_open_lm_state_dict(model, prefix="module.")}, tmp_path / "epoch_1.pt"
+    )
+    model.save_pretrained(tmp_path / "folder")
+    rows = [continuation_row(BYTES, "hello", "world", 64)]
+    losses = [
+        load_model(tmp_path / name, tokenizer="bytes", device="cpu", max_length=64)[0].score(rows)[0].losses
+        for name in ("epoch_1.pt", "folder")
+    ]
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-6)
+
+
+@pytest.mark.slow
+def test_a_folder_of_transformers_scores_as_the_model_in_it(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    model = transformers.GPTNeoXForCausalLM(
+        transformers.GPTNeoXConfig(
+            vocab_size=300,
+            hidden_size=16,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            intermediate_size=32,
+            max_position_embeddings=128,
+        )
+    ).eval()
+    model.save_pretrained(tmp_path)
+    loaded, tokenizer = load_model(tmp_path, tokenizer="bytes", device="cpu")
+    assert (loaded.max_length, loaded.vocab_size) == (128, 300)
+    row = continuation_row(tokenizer, "hello", "world", 128)
+    ids = torch.from_numpy(row.ids[None])
+    with torch.inference_mode():
+        logits = torch.log_softmax(model(ids[:, :-1]).logits[0].double(), -1)
+    expected = -logits[torch.arange(ids.shape[1] - 1), ids[0, 1:]][-5:]
+    np.testing.assert_allclose(loaded.score([row])[0].losses, expected.numpy(), rtol=1e-4)
+
+
+def test_a_model_with_fewer_ids_than_its_tokenizer_is_refused(tmp_path: Path) -> None:
+    OpenLM(vocab_size=200, width=16, num_layers=1, num_heads=2, max_length=16).save_pretrained(tmp_path)
+    with pytest.raises(InputError, match="knows 200 token ids, and the tokenizer has 257"):
+        load_model(tmp_path, tokenizer="bytes", device="cpu")
+
+
+def lm_eval_document(shots: int) -> dict[str, Any]:
+    subjects = [group for group, _ in tasks()["mmlu_fewshot"].group_sizes]
+    results: dict[str, Any] = {
+        f"mmlu_{name}": {"acc,none": 0.25 if i else 0.82} for i, name in enumerate(subjects)
+    }
+    results |= {
+        "mmlu": {"acc,none": 0.9},
+        "hellaswag": {"alias": "hellaswag", "acc,none": 0.4, "acc_norm,none": 0.55},
+        "piqa": {"acc,none": 0.7, "acc_norm,none": 0.71},
+        "boolq": {"f1,none": 0.5},
+        "something_else": {"acc,none": 1.0},
+    }
+    return {
+        "results": results,
+        "n-shot": {"hellaswag": shots, "mmlu_anatomy": shots, "piqa": shots, "boolq": shots},
+    }
+
+
+def test_results_of_lm_eval_are_taken_under_our_names() -> None:
+    scores, notes = scores_of_results(lm_eval_document(10))
+    assert scores == {"mmlu_fewshot": pytest.approx(0.26), "hellaswag": 0.55, "piqa": 0.71}
+    assert notes == [
+        "mmlu_fewshot: with 10 examples, where the leaderboard has 5",
+        "boolq: boolq has none of acc,none; missing",
+    ]
+    scores, notes = scores_of_results(lm_eval_document(0))
+    assert set(scores) == {"mmlu_zeroshot", "hellaswag_zeroshot", "piqa"}
+    assert notes[0] == "piqa: with 0 examples, where the leaderboard has 10"
+
+
+def test_every_counterpart_is_one_of_the_tasks() -> None:
+    assert set(COUNTERPARTS) <= set(tasks())
+    with pytest.raises(InputError, match="the document has no 'results'"):
+        scores_of_results({})
+
+
+def test_evaluate_takes_the_results_json_of_lm_eval(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "results.json").write_text(json.dumps(lm_eval_document(10)))
+    given = [
+        "evaluate",
+        str(tmp_path / "results.json"),
+        "--backend",
+        "lm-eval",
+        "--out",
+        str(tmp_path / "eval.json"),
+    ]
+    assert run("dclm-bench", "", COMMANDS, given) == 0
+    assert "lm-eval asks in its own words" in capsys.readouterr().out
+    assert read_score_file(tmp_path / "eval.json").scores["hellaswag"] == 0.55
