@@ -8,7 +8,7 @@ from typing import Any
 
 from toolkit_shared.errors import InputError
 
-from dclm_bench.steps.step import AnyStep, Compat, Factory
+from dclm_bench.steps.step import AnyStep, Compat, Factory, Step
 
 # Each has a table STEPS: official function name -> "module:factory".
 ROOMS = (
@@ -17,6 +17,7 @@ ROOMS = (
     "dclm_bench.language",
     "dclm_bench.quality",
     "dclm_bench.dedup",
+    "dclm_bench.contamination",
 )
 
 
@@ -26,6 +27,31 @@ def step_table() -> dict[str, str]:
     for room in ROOMS:
         table.update(import_module(room).STEPS)
     return table
+
+
+def find_factory(func: str) -> Factory:
+    """What makes the steps of an official name.
+
+    Raises:
+        InputError: there is no such step; the nearest is named.
+    """
+    table = step_table()
+    if func not in table:
+        near = get_close_matches(func, table, n=1, cutoff=0.5)
+        hint = f"; perhaps you meant '{near[0]}'" if near else f"; known are {', '.join(sorted(table))}"
+        raise InputError(f"func '{func}' is no step{hint}")
+    module, _, name = table[func].partition(":")
+    factory: Factory = getattr(import_module(module), name)
+    return factory
+
+
+def is_corpus_function(func: str) -> bool:
+    """Whether the steps of an official name need the whole corpus.
+
+    Raises:
+        InputError: there is no such step.
+    """
+    return inspect.signature(find_factory(func)).return_annotation not in (Step, "Step")
 
 
 def make_step(func: str, parameters: Mapping[str, Any], *, compat: Compat = "official") -> AnyStep:
@@ -39,13 +65,7 @@ def make_step(func: str, parameters: Mapping[str, Any], *, compat: Compat = "off
     Raises:
         InputError: there is no such step, a parameter is unknown, missing or unusable.
     """
-    table = step_table()
-    if func not in table:
-        near = get_close_matches(func, table, n=1, cutoff=0.5)
-        hint = f"; perhaps you meant '{near[0]}'" if near else f"; known are {', '.join(sorted(table))}"
-        raise InputError(f"func '{func}' is no step{hint}")
-    module, _, name = table[func].partition(":")
-    factory: Factory = getattr(import_module(module), name)
+    factory = find_factory(func)
     known = inspect.signature(factory).parameters
     given = dict(parameters)
     for parameter in given:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dclm_bench.data.page import Page
 
@@ -37,6 +38,12 @@ class Rule:
     def keeps(self, value: float) -> bool:
         """Whether a page with this value is kept; NaN says that the rule does not apply, and keeps."""
         return math.isnan(value) or self.margin(value) > 0 or (value == self.limit and "=" in self.keep)
+
+    def keeps_array(self, values: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """`keeps` for an array of values."""
+        compare = {"<=": np.less_equal, "<": np.less, ">=": np.greater_equal, ">": np.greater}[self.keep]
+        kept: NDArray[np.bool_] = compare(values, self.limit) | np.isnan(values)
+        return kept
 
     def margin(self, value: float) -> float:
         """How far the value is on the side that is kept; negative where the page is dropped."""

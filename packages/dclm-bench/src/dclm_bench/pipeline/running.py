@@ -1,0 +1,235 @@
+"""A recipe over input files: resumable, audited, the same for any number of workers and any engine."""
+
+import json
+import logging
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from toolkit_shared.artifacts import claim_folder, fingerprint, fingerprint_file, finish_folder, sha256_file
+from toolkit_shared.errors import InputError
+from toolkit_shared.execution import map_shards
+
+import dclm_bench
+from dclm_bench.pipeline.audited import KIND, AuditedRun, describe_steps
+from dclm_bench.pipeline.funnel import Funnel, merge_counts
+from dclm_bench.pipeline.passes import Pass, corpus_step
+from dclm_bench.pipeline.shard import (
+    Audit,
+    ShardCounts,
+    ShardTask,
+    cached_passes,
+    place_of,
+    read_arrays,
+    run_shard,
+    write_arrays,
+)
+from dclm_bench.pipeline.sources import Source, find_sources
+from dclm_bench.recipe import Recipe, load_recipe
+from dclm_bench.steps.step import Arrays, Compat
+
+log = logging.getLogger(__name__)
+
+SUFFIXES = {"jsonl": ".jsonl", "jsonl.gz": ".jsonl.gz", "jsonl.zst": ".jsonl.zst", "parquet": ".parquet"}
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """What a run made.
+
+    Attributes:
+        run: The finished run.
+        funnel: How many pages each step dropped.
+    """
+
+    run: AuditedRun
+    funnel: Funnel
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report as JSON values."""
+        return {"out": str(self.run.out), **self.funnel.as_dict()}
+
+    def to_text(self) -> str:
+        """The funnel, and where the pages are."""
+        return f"{self.funnel.to_text()}\npages and audit in {self.run.out}"
+
+
+def run_recipe(
+    recipe: str | Path | Recipe | Sequence[Mapping[str, Any]],
+    inputs: Sequence[str | Path],
+    out: str | Path,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    workers: int = 1,
+    engine: str = "local",
+    compat: Compat = "official",
+    resume: bool = True,
+    overwrite: bool = False,
+    audit: Audit = "full",
+    strict: bool = False,
+    format: str = "jsonl.zst",
+    tokenizer: str | None = None,
+    text_field: str = "text",
+    encoding: str = "strict",
+    extractor: str = "resiliparse",
+    progress: Callable[[int], None] | None = None,
+) -> RunReport:
+    """Run a recipe over files into the folder `out`, or go on with a run that was cut off.
+
+    `out` gets `pages/NNNNN.*` (the pages kept, one file an input), `audit/` (every value and verdict) and
+    `manifest.json`. The bytes are the same for any `workers` and `engine`.
+
+    Args:
+        recipe: What `load_recipe` takes, or a recipe.
+        inputs: WARC, WET, JSONL (plain, .gz, .zst) and Parquet files, folders or globs.
+        out: The folder to write.
+        settings: Parameters that differ from the recipe's, `STEP.PARAMETER` -> value.
+        workers: Processes.
+        engine: "local" or "ray".
+        compat: Whose semantics: "official", "fixed" or "datatrove".
+        resume: Go on with an unfinished run of the same configuration.
+        overwrite: Replace a run of another configuration.
+        audit: "full" measures every rule on every page that reaches its pass; "first" stops at a page's
+            first drop, which is faster, and leaves `what-if` without values.
+        strict: Stop at the first record that cannot be used; otherwise it is counted and skipped.
+        format: Of the pages written: "jsonl", "jsonl.gz", "jsonl.zst" or "parquet".
+        tokenizer: What counts tokens (as in `dclm-bench tokenize`); without it words are counted.
+        text_field: The field that holds the text.
+        encoding: "strict" (pages that are no UTF-8 are lost, as in the official code) or "detect".
+        extractor: What takes the text out of pages of a WARC.
+        progress: Called with the number of shards done since the last call.
+
+    Raises:
+        InputError: the recipe, an input or the folder is unusable.
+
+    Source: DataComp-LM section 4; the official `ray_processing/process.py`.
+    """
+    out = Path(out)
+    if format not in SUFFIXES:
+        raise InputError(f"--format: '{format}' is unknown; known are {', '.join(SUFFIXES)}")
+    loaded = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+    loaded = loaded.with_settings(settings or {})
+    text = json.dumps(loaded.to_json(), default=str)
+    passes = cached_passes(text, compat)
+    sources = find_sources(inputs)
+    config = {
+        "recipe": loaded.name,
+        "steps": json.loads(text),
+        "files": _files_of(loaded),
+        "compat": compat,
+        "audit": audit,
+        "format": format,
+        "tokenizer": tokenizer,
+        "text_field": text_field,
+        "encoding": encoding,
+        "extractor": extractor,
+        "inputs": [[item.name, item.kind, fingerprint_file(Path(item.path))] for item in sources],
+    }
+    state = claim_folder(out, kind=KIND, config=config, resume=resume, overwrite=overwrite)
+    if state == "complete":
+        _remove_work(out)
+        run = AuditedRun.open(out)
+        return RunReport(run, Funnel.of(run))
+    tasks = [
+        ShardTask(
+            out=str(out),
+            source=source,
+            shard=shard,
+            number=number,
+            recipe=text,
+            compat=compat,
+            audit=audit,
+            suffix=SUFFIXES[format],
+            tokenizer=tokenizer,
+            strict=strict,
+            text_field=text_field,
+            encoding=encoding,
+            extractor=extractor,
+        )
+        for number in range(len(passes))
+        for shard, source in enumerate(sources)
+    ]
+    counts: list[list[ShardCounts]] = []
+    try:
+        for number, this in enumerate(passes):
+            of_pass = [task for task in tasks if task.number == number]
+            counts.append(
+                list(map_shards(run_shard, of_pass, workers=workers, engine=engine, progress=progress))
+            )
+            if this.collected is not None:
+                _decide(out, number, this, len(sources))
+    except InputError:
+        if not any(out.glob("counts/pass-0/*.json")):
+            _give_up(out)
+        raise
+    finish_folder(out, _manifest(out, passes, sources, counts))
+    _remove_work(out)
+    run = AuditedRun.open(out)
+    return RunReport(run, Funnel.of(run))
+
+
+def _decide(out: Path, number: int, this: Pass, num_shards: int) -> None:
+    """Let the corpus step decide over the shards in order, unless an earlier run did."""
+    assert this.collected is not None
+    places = [place_of(out, "work", number, shard, ".decided.npz") for shard in range(num_shards)]
+    if all(path.exists() for path in places):
+        return
+    log.info("%s: deciding over %d shards", this.collected.name, num_shards)
+
+    def collected() -> Iterator[Arrays]:
+        for shard in range(num_shards):
+            arrays = read_arrays(place_of(out, "work", number, shard, ".npz"))
+            del arrays["positions"]
+            yield arrays
+
+    for path, decided in zip(places, corpus_step(this.collected).decide(collected), strict=True):
+        write_arrays(path, decided)
+
+
+def _manifest(
+    out: Path, passes: Sequence[Pass], sources: Sequence[Source], counts: Sequence[Sequence[ShardCounts]]
+) -> dict[str, Any]:
+    files = sorted(path for kind in ("pages", "audit") for path in (out / kind).rglob("*") if path.is_file())
+    return {
+        "version": 1,
+        "toolkit_version": dclm_bench.__version__,
+        "passes": len(passes),
+        "steps": describe_steps(passes),
+        "counts": merge_counts(counts),
+        "inputs": [
+            {"name": source.name, "kind": source.kind, "losses": counts[0][shard].losses}
+            | {"pages_in": counts[0][shard].pages_in, "pages_out": counts[-1][shard].pages_out}
+            for shard, source in enumerate(sources)
+        ],
+        "files": {path.relative_to(out).as_posix(): sha256_file(path) for path in files},
+    }
+
+
+def _files_of(recipe: Recipe) -> dict[str, str]:
+    """Marks of the files and folders that parameters name (models, word lists), so that a change is noticed."""
+    found = {}
+    for step in recipe.steps:
+        for name, value in step.parameters.items():
+            if isinstance(value, str) and 0 < len(value) < 4096 and "\0" not in value:
+                path = Path(value)
+                if path.is_file():
+                    found[f"{step.name}.{name}"] = fingerprint_file(path)
+                elif path.is_dir():
+                    files = sorted(file for file in path.rglob("*") if file.is_file())
+                    marks = [[file.relative_to(path).as_posix(), fingerprint_file(file)] for file in files]
+                    found[f"{step.name}.{name}"] = fingerprint(marks)
+    return found
+
+
+def _remove_work(out: Path) -> None:
+    for name in ("work", "counts"):
+        shutil.rmtree(out / name, ignore_errors=True)
+
+
+def _give_up(out: Path) -> None:
+    """Free a folder whose run gave nothing, so that the mended command may take it."""
+    for name in ("pages", "audit", "work", "counts"):
+        shutil.rmtree(out / name, ignore_errors=True)
+    (out / "job.json").unlink(missing_ok=True)
