@@ -1,0 +1,1 @@
+"""Benchmarks of dclm-bench, one file a question."""
