@@ -21,7 +21,6 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[3]
 OUT = Path(__file__).parent / "goldens" / "official_heuristics.json"
-LISTS = "baselines/mappers/banlists/refinedweb_banned_words"
 WORDS = (
     "the to of and that have with be a river stone in autumn we walk along slow water light falls on green "
     "hills and then small birds sing while children read old letters from distant towns market bread salt "
@@ -75,16 +74,21 @@ LINES = [
 ]
 URLS = [
     "https://www.example.org/a-b",
-    "http://sexy.example/nude-girls",
-    "https://x.example/phone-sex/",
+    "http://bets.example/free-chips",
+    "https://x.example/phone-bet/",
     "https://www.github.com/a",
-    "https://example.com/viagra",
-    "https://gang-bang.example",
+    "https://example.com/jackpot",
+    "https://big-win.example",
     "http://[bad",
-    "http://\u017fex.example/ass",
+    "http://\u017flot.example/win",
     "",
-    "http://example.com/sexual?erotic=1",
+    "http://example.com/betting?slots=1",
 ]
+BANNED = {
+    "strict": ["phonebet", "bigwin", "jackpots", "freechips"],
+    "hard": ["slot", "jackpot", "a-c"],
+    "soft": ["bet", "betting", "slots", "win", "chips"],
+}
 
 
 def make_pages(count: int) -> list[dict[str, str]]:
@@ -109,7 +113,6 @@ def make_pages(count: int) -> list[dict[str, str]]:
 
 def make_steps() -> list[dict[str, Any]]:
     """Each filter and edit, at the values of the recipes and at others."""
-    lists = {kind: f"{LISTS}_{kind}_reverse_engineered.txt" for kind in ("strict", "hard", "soft")}
     cart, more, sign = "items in cart", "Read more...", "Sign-in"
     return [
         {
@@ -118,11 +121,11 @@ def make_steps() -> list[dict[str, Any]]:
             "exact_domain_match": True,
             "ignore_chars": ["www"],
         },
-        {"func": "url_substring_filter", "banlist_from_fname": lists["strict"], "ignore_chars": ["-", "."]},
-        {"func": "url_substring_filter", "banlist_from_fname": lists["hard"], "match_substrings": False},
+        {"func": "url_substring_filter", "banlist": BANNED["strict"], "ignore_chars": ["-", "."]},
+        {"func": "url_substring_filter", "banlist": BANNED["hard"], "match_substrings": False},
         {
             "func": "url_substring_filter",
-            "banlist_from_fname": lists["soft"],
+            "banlist": BANNED["soft"],
             "num_banned_substrs": 2,
             "match_substrings": False,
         },
@@ -193,7 +196,7 @@ def decide(mapper: Any, pages: list[dict[str, str]]) -> dict[str, Any]:
 def run_recipe(get_mapper: Any, checkout: Path, pages: list[dict[str, str]]) -> list[str]:
     """For each page the function of the recipe that drops it, or the hash of its text.
 
-    The recipe is that of DCLM-Baseline, without language, domains and repetition.
+    The recipe is that of DCLM-Baseline, without language, domains and repetition, on other banned words.
     """
     import yaml
 
@@ -205,7 +208,12 @@ def run_recipe(get_mapper: Any, checkout: Path, pages: list[dict[str, str]]) -> 
         "massive_web_repetition_filters",  # so few words drop nearly all pages; it has goldens of its own
     )
     steps = [step for step in yaml.safe_load(recipe.read_text())[0]["steps"] if step["func"] not in left_out]
-    mappers = [(step["func"], get_mapper(**step)) for step in steps if not step.get("exact_domain_match")]
+    steps = [step for step in steps if not step.get("exact_domain_match")]
+    for step in steps:
+        # the same rules on words of our own
+        if "banlist_from_fname" in step:
+            step["banlist"] = BANNED[step.pop("banlist_from_fname").split("_")[3]]
+    mappers = [(step["func"], get_mapper(**step)) for step in steps]
     verdicts = []
     for page in pages:
         current, verdict = [copy.deepcopy(page)], ""
@@ -244,6 +252,7 @@ def main() -> None:
     golden: dict[str, Any] = {
         "source": "github.com/mlfoundations/dclm (MIT)",
         "commit": commit.stdout.strip() or (sys.argv[2] if len(sys.argv) > 2 else "unknown"),
+        "banned": BANNED,
         "pages": pages,
         "steps": [{"step": step, **decide(get_mapper(**step), pages)} for step in make_steps()],
         "recipe": {

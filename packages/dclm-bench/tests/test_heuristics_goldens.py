@@ -13,12 +13,13 @@ from dclm_bench.steps.step import Step, keeps_all
 GOLDEN = json.loads(
     (Path(__file__).parent / "goldens" / "official_heuristics.json").read_text(encoding="utf-8")
 )
+BANNED = GOLDEN["banned"]
 RECIPE: list[dict[str, Any]] = [
-    {"func": "url_substring_filter", "banlist_from_fname": "strict", "ignore_chars": ["-", "."]},
-    {"func": "url_substring_filter", "banlist_from_fname": "hard", "match_substrings": False},
+    {"func": "url_substring_filter", "banlist": BANNED["strict"], "ignore_chars": ["-", "."]},
+    {"func": "url_substring_filter", "banlist": BANNED["hard"], "match_substrings": False},
     {
         "func": "url_substring_filter",
-        "banlist_from_fname": "soft",
+        "banlist": BANNED["soft"],
         "num_banned_substrs": 2,
         "match_substrings": False,
     },
@@ -72,9 +73,6 @@ RECIPE: list[dict[str, Any]] = [
 
 def build(entry: dict[str, Any]) -> Step:
     parameters = dict(entry)
-    name = parameters.get("banlist_from_fname")
-    if name in ("strict", "hard", "soft"):
-        parameters["banlist_from_fname"] = f"refinedweb_banned_words_{name}_reverse_engineered.txt"
     step = make_step(parameters.pop("func"), parameters)
     assert isinstance(step, Step)
     return step

@@ -1,4 +1,3 @@
-import logging
 import math
 import re
 from pathlib import Path
@@ -9,10 +8,12 @@ from dclm_bench.data.page import Page
 from dclm_bench.heuristics.banlists import shipped_list
 from dclm_bench.heuristics.patterns import any_of
 from dclm_bench.heuristics.url_removal import DomainAddresses
+from dclm_bench.recipe import build_steps, load_recipe
 from dclm_bench.steps.registry import make_step
 from dclm_bench.steps.step import Compat, Step, keeps_all
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from toolkit_shared.errors import InputError
 
 DOMAINS = ["com", "co", "uk", "org", "vi", "th", "測試"]
 
@@ -86,18 +87,6 @@ def test_a_banlist_is_read_from_a_file_and_its_empty_lines_are_passed_over(tmp_p
     assert hits("http://gamma.example", banlist_from_fname=name) == 0
 
 
-def test_the_list_that_was_never_published_applies_to_no_page_and_a_warning_says_so(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    name = "baselines/mappers/banlists/refinedweb_banned_domains_curated.txt"
-    with caplog.at_level(logging.WARNING):
-        step = build("url_substring_filter", banlist_from_fname=name, exact_domain_match=True)
-    assert "is not published" in caplog.text
-    values = step.apply(Page("", {"url": "http://x.example"}))
-    assert math.isnan(values[0])
-    assert keeps_all(step.rules, values)
-
-
 def test_the_address_of_the_warc_record_is_copied() -> None:
     step = build("move_url_modifier")
     page = Page("", {"metadata": {"WARC-Target-URI": "http://a.example"}, "url": "old"})
@@ -147,11 +136,32 @@ def test_a_search_around_the_dots_finds_what_a_search_of_the_whole_text_finds(te
     assert DomainAddresses(DOMAINS).cut(text) == whole.sub("", text)
 
 
-def test_the_shipped_lists_are_those_of_the_official_repository() -> None:
-    sizes = {"strict": 117, "hard": 176, "soft": 83}
-    for kind, size in sizes.items():
-        assert (
-            len(shipped_list(f"refinedweb_banned_words_{kind}_reverse_engineered.txt").splitlines()) == size
-        )
+def test_the_list_of_domains_is_that_of_the_official_repository() -> None:
     assert len(shipped_list("iana_tlds.txt").splitlines()) == 1591
-    assert len(shipped_list("ldnoobw.txt").splitlines()) == 377
+
+
+def test_a_rule_whose_official_list_is_not_there_does_not_apply() -> None:
+    step = build("url_substring_filter", banlist_from_fname="lists/refinedweb_banned_domains_curated.txt")
+
+    (value,) = step.apply(Page("", {"url": "http://any.example"}))
+
+    assert math.isnan(value)
+
+
+def test_the_official_lists_are_taken_from_a_folder_that_is_named(tmp_path: Path) -> None:
+    name = "refinedweb_banned_words_strict_reverse_engineered.txt"
+    (tmp_path / name).write_text("bigwin\n")
+    recipe = load_recipe("refinedweb")
+
+    found = recipe.with_lists(tmp_path)
+
+    assert "strict_url_words" in recipe.missing_lists()
+    assert set(recipe.missing_lists()) - set(found.missing_lists()) == {"strict_url_words"}
+    (step,) = [named.step for named in build_steps(found) if named.name == "strict_url_words"]
+    assert isinstance(step, Step)
+    assert step.apply(Page("", {"url": "http://big-win.example"})) == (1,)
+
+
+def test_a_folder_of_lists_that_is_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"--lists: .* is no folder"):
+        load_recipe("refinedweb").with_lists(tmp_path / "none")

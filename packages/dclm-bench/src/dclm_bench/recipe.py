@@ -1,18 +1,21 @@
 """Recipes: an ordered list of named steps with parameters, from YAML or from Python."""
 
 import contextlib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import yaml
 from toolkit_shared.errors import InputError
 
-from dclm_bench.steps.registry import make_step
+from dclm_bench.heuristics.banlists import is_missing
+from dclm_bench.steps.registry import is_corpus_function, make_step
 from dclm_bench.steps.step import AnyStep, Compat
 
+LIST = "banlist_from_fname"
 MAX_RECIPE_BYTES = 1 << 20
 # C4's lines are deduplicated as pages of their own; here one corpus step does what the four do.
 OTHER_RECIPES = ("mix-", "train-", "claims-")
@@ -71,6 +74,35 @@ class Recipe:
             steps[name][parameter] = value
         changed = tuple(RecipeStep(step.name, step.func, steps[step.name]) for step in self.steps)
         return Recipe(self.name, changed)
+
+    def with_lists(self, folder: str | Path | None) -> "Recipe":
+        """The recipe with the lists of a folder in the place of those that it names and that are not there.
+
+        Args:
+            folder: Such as `baselines/mappers/banlists` in a checkout of the official code; None: that of the
+                variable DCLM_BENCH_LISTS, if it is set.
+
+        Raises:
+            InputError: there is no such folder.
+        """
+        folder = os.environ.get("DCLM_BENCH_LISTS") if folder is None else folder
+        if not folder:
+            return self
+        if not Path(folder).is_dir():
+            raise InputError(f"--lists: {folder} is no folder; name the one with the lists of banned words")
+        changed = []
+        for step in self.steps:
+            named = step.parameters.get(LIST)
+            found = Path(folder, PurePosixPath(named).name) if isinstance(named, str) else None
+            if found is not None and is_missing(named) and found.is_file():
+                step = RecipeStep(step.name, step.func, {**step.parameters, LIST: str(found)})
+            changed.append(step)
+        return Recipe(self.name, tuple(changed))
+
+    def missing_lists(self) -> dict[str, str]:
+        """Step name -> the list that it needs and that is not there, so that its rule does not apply."""
+        named = {step.name: step.parameters.get(LIST) for step in self.steps}
+        return {name: PurePosixPath(path).name for name, path in named.items() if path and is_missing(path)}
 
 
 @dataclass(frozen=True)
@@ -200,8 +232,6 @@ def page_steps_only(recipe: Recipe, *, only: Sequence[str] = ()) -> Recipe:
     Raises:
         InputError: a name is no step on one page of this recipe, or none is left.
     """
-    from dclm_bench.steps.registry import is_corpus_function
-
     steps = [step for step in recipe.steps if not is_corpus_function(step.func)]
     names = [step.name for step in steps]
     for name in only:

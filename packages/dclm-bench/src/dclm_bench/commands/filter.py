@@ -10,6 +10,7 @@ def filter(
     only: tuple[str, ...] = (),
     out: Path,
     set: tuple[str, ...] = (),
+    lists: Path | None = None,
     compat: Literal["official", "fixed", "datatrove"] = "official",
     audit: Literal["full", "first"] = "full",
     format: Literal["jsonl", "jsonl.gz", "jsonl.zst", "parquet"] = "jsonl.zst",
@@ -29,6 +30,8 @@ def filter(
         only: Name of a step to run alone; may be repeated, and keeps the recipe's order.
         out: Folder of the pages kept, the audit and the manifest.
         set: A parameter that differs from the recipe's, as STEP.PARAMETER=VALUE; may be repeated.
+        lists: Folder of the lists of banned words that the recipe names, such as baselines/mappers/banlists
+            of the official repository; unset: that of DCLM_BENCH_LISTS. Without a list its rule is left out.
         compat: Whose semantics: the official code's with its bugs, those mended, or datatrove's.
         audit: Measure every rule on every page, or stop at a page's first drop.
         format: Format of the pages written.
@@ -53,6 +56,7 @@ def filter(
             inputs,
             out,
             settings=parse_settings(set),
+            lists=lists,
             workers=workers,
             engine=engine,
             compat=compat,

@@ -9,6 +9,7 @@ def run(
     recipe: str = "dclm-baseline",
     out: Path,
     set: tuple[str, ...] = (),
+    lists: Path | None = None,
     compat: Literal["official", "fixed", "datatrove"] = "official",
     audit: Literal["full", "first"] = "full",
     format: Literal["jsonl", "jsonl.gz", "jsonl.zst", "parquet"] = "jsonl.zst",
@@ -30,6 +31,8 @@ def run(
         recipe: Name of a shipped recipe, or a YAML file (the official ones run as they are).
         out: Folder of the pages kept, the audit and the manifest.
         set: A parameter that differs from the recipe's, as STEP.PARAMETER=VALUE; may be repeated.
+        lists: Folder of the lists of banned words that the recipe names, such as baselines/mappers/banlists
+            of the official repository; unset: that of DCLM_BENCH_LISTS. Without a list its rule is left out.
         compat: Whose semantics: the official code's with its bugs, those mended, or datatrove's.
         audit: Measure every rule on every page, or stop at a page's first drop.
         format: Format of the pages written.
@@ -56,6 +59,7 @@ def run(
             inputs,
             out,
             settings=parse_settings(set),
+            lists=lists,
             workers=workers,
             engine=engine,
             compat=compat,

@@ -1,4 +1,4 @@
-"""Lists of banned words: given in the recipe, in a file of the user, or shipped with this package."""
+"""Lists of banned words: given in the recipe, or in a file of the user."""
 
 import logging
 from importlib.resources import files
@@ -10,17 +10,26 @@ from toolkit_shared.errors import InputError
 from dclm_bench.heuristics.checks import as_strings
 
 MAX_BANLIST_BYTES = 1 << 30
-NOT_PUBLISHED = "refinedweb_banned_domains_curated.txt"
-"""The official recipes name this list of domains, and the official repository does not hold it."""
+OFFICIAL_LISTS = frozenset(
+    {
+        "ldnoobw.txt",
+        "refinedweb_banned_domains_curated.txt",
+        "refinedweb_banned_words_hard_reverse_engineered.txt",
+        "refinedweb_banned_words_soft_reverse_engineered.txt",
+        "refinedweb_banned_words_strict_reverse_engineered.txt",
+    }
+)
+"""Lists that official recipes name, and that are not ours to give: four are in the official repository, under
+`baselines/mappers/banlists`, and the domains were never published."""
 
 log = logging.getLogger(__name__)
 
 
 def banned_words(func: str, banlist: Any, banlist_from_fname: Any) -> list[str] | None:
-    """The entries of a banlist; None where it is the list that was never published and the user has none.
+    """The entries of a banlist; None for a list of the official repository that the user has not given.
 
-    A path that does not exist stands for the shipped list of that name. Empty lines are passed over: the
-    official code would find them in every text.
+    A path that does not exist stands for the list of that name in this package, where there is one. Empty
+    lines are passed over: the official code would find them in every text.
 
     Raises:
         InputError: neither a list nor a file is given, the file cannot be read, or it is a pickle.
@@ -33,12 +42,21 @@ def banned_words(func: str, banlist: Any, banlist_from_fname: Any) -> list[str] 
         raise InputError(f"{func}: banlist_from_fname is {banlist_from_fname!r}, no path; give one")
     text = _read(func, banlist_from_fname)
     if text is None:
-        log.warning("%s: %s is not published and not here; the rule does not apply", func, banlist_from_fname)
+        log.debug("%s: %s is not here; the rule does not apply", func, banlist_from_fname)
         return None
     words = [line for line in text.splitlines() if line]
     if not words:
         raise InputError(f"{banlist_from_fname}: holds no entry; add some, or leave the step out")
     return words
+
+
+def is_missing(banlist_from_fname: Any) -> bool:
+    """Whether a parameter names a list of the official repository that is not there."""
+    return (
+        isinstance(banlist_from_fname, str)
+        and PurePosixPath(banlist_from_fname).name in OFFICIAL_LISTS
+        and not Path(banlist_from_fname).is_file()
+    )
 
 
 def shipped_list(name: str) -> str:
@@ -54,7 +72,7 @@ def _read(func: str, name: str) -> str | None:
         base = PurePosixPath(name).name
         if (files("dclm_bench.heuristics") / "word_lists" / base).is_file():
             return shipped_list(base)
-        if base == NOT_PUBLISHED:
+        if is_missing(name):
             return None
         raise InputError(f"{func}: {name} is not there, nor is a list of that name shipped; check the path")
     try:

@@ -156,7 +156,10 @@ def substring_filter(
     """
     func = "substring_filter"
     require_choice(func, "location", location, LOCATIONS)
-    phrases = banned_words(func, banlist, banlist_from_fname) or []
+    phrases = banned_words(func, banlist, banlist_from_fname)
+    rule = Rule("banned_substrings", "<", 1)
+    if phrases is None:
+        return Step(func, lambda page: (math.nan,), (rule,))
     if not case_sensitive:
         phrases = [phrase.lower() for phrase in phrases]
     plain = not any(_SPECIAL.intersection(phrase) for phrase in phrases)
@@ -173,4 +176,4 @@ def substring_filter(
             return (0,)
         return (len({match.group() for match in pattern.finditer(text)}),)
 
-    return Step(func, apply, (Rule("banned_substrings", "<", 1),))
+    return Step(func, apply, (rule,))

@@ -51,8 +51,8 @@ def url_substring_filter(
     """Keeps pages with fewer than `num_banned_substrs` different banned words in their address.
 
     The value is the number of different words that were found one after the other, without overlaps, the
-    longest at a place first. A page without an address is dropped. Where the banlist is the one that was
-    never published, the rule does not apply, and a warning says so.
+    longest at a place first. A page without an address is dropped. Where the banlist is one of the official
+    repository and is not there, the rule does not apply.
 
     Args:
         banlist: A word, or a list of them.

@@ -53,7 +53,9 @@ class RunReport:
 
     def to_text(self) -> str:
         """The funnel, and where the pages are."""
-        return f"{self.funnel.to_text()}\npages and audit in {self.run.out}"
+        missing = self.run.manifest["config"]["not_applied"]
+        notes = [f"not applied: {step}, for {name} is not here (--lists)" for step, name in missing.items()]
+        return "\n".join([self.funnel.to_text(), *notes, f"pages and audit in {self.run.out}"])
 
 
 def run_recipe(
@@ -62,6 +64,7 @@ def run_recipe(
     out: str | Path,
     *,
     settings: Mapping[str, Any] | None = None,
+    lists: str | Path | None = None,
     workers: int = 1,
     engine: str = "local",
     compat: Compat = "official",
@@ -86,6 +89,7 @@ def run_recipe(
         inputs: WARC, WET, JSONL (plain, .gz, .zst) and Parquet files, folders or globs.
         out: The folder to write.
         settings: Parameters that differ from the recipe's, `STEP.PARAMETER` -> value.
+        lists: Folder of the lists of banned words that the recipe names; None: that of DCLM_BENCH_LISTS.
         workers: Processes.
         engine: "local" or "ray".
         compat: Whose semantics: "official", "fixed" or "datatrove".
@@ -110,12 +114,13 @@ def run_recipe(
     if format not in SUFFIXES:
         raise InputError(f"--format: '{format}' is unknown; known are {', '.join(SUFFIXES)}")
     loaded = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
-    loaded = loaded.with_settings(settings or {})
+    loaded = loaded.with_settings(settings or {}).with_lists(lists)
     text = json.dumps(loaded.to_json(), default=str)
     passes = cached_passes(text, compat)
     sources = find_sources(inputs)
     config = {
         "recipe": loaded.name,
+        "not_applied": loaded.missing_lists(),
         "steps": json.loads(text),
         "files": _files_of(loaded),
         "compat": compat,
@@ -208,7 +213,7 @@ def _manifest(
 
 
 def _files_of(recipe: Recipe) -> dict[str, str]:
-    """Marks of the files and folders that parameters name (models, word lists), so that a change is noticed."""
+    """Marks of the files and folders that parameters name (models, lists), so that a change is noticed."""
     found = {}
     for step in recipe.steps:
         for name, value in step.parameters.items():
