@@ -21,8 +21,6 @@ from toolkit_shared.errors import InputError
 
 from dclm_bench.recipe import NamedStep
 
-FIXED = ("position", "id", "url", "dropped_by", "characters", "words", "tokens")
-
 
 def removed_column(step: NamedStep) -> str:
     """The name of the column that holds how much a step has cut."""

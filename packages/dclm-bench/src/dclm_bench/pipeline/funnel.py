@@ -99,13 +99,17 @@ class Funnel:
         """The funnel as JSON values."""
         return {**asdict(self), "rows": [{**asdict(row), "kept": row.kept} for row in self.rows]}
 
-    def to_text(self) -> str:
-        """The funnel as a table, and what could not be read."""
+    def to_text(self, *, all_rules: bool = True) -> str:
+        """The funnel as a table, and what could not be read.
+
+        Args:
+            all_rules: Also the rules that dropped nothing.
+        """
         show_alone = any(row.fails is not None for row in self.rows)
         header = ["step", "rule", "entered", "dropped", "kept", "of all"] + ["fails", "only"] * show_alone
         cells: list[list[str]] = []
         for row in self.rows:
-            if not row.rule:
+            if not row.rule or not (all_rules or row.dropped):
                 continue
             share = f"{row.kept / self.pages_in:.1%}" if self.pages_in else "-"
             line = [row.step, row.rule, f"{row.entered:,}", f"{row.dropped:,}", f"{row.kept:,}", share]

@@ -52,10 +52,10 @@ class RunReport:
         return {"out": str(self.run.out), **self.funnel.as_dict()}
 
     def to_text(self) -> str:
-        """The funnel, and where the pages are."""
+        """The rules that dropped pages, what was not applied, and where the pages are."""
         missing = self.run.manifest["config"]["not_applied"]
         notes = [f"not applied: {step}, for {name} is not here (--lists)" for step, name in missing.items()]
-        return "\n".join([self.funnel.to_text(), *notes, f"pages and audit in {self.run.out}"])
+        return "\n".join([self.funnel.to_text(all_rules=False), *notes, f"pages and audit in {self.run.out}"])
 
 
 def run_recipe(
@@ -115,13 +115,14 @@ def run_recipe(
         raise InputError(f"--format: '{format}' is unknown; known are {', '.join(SUFFIXES)}")
     loaded = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     loaded = loaded.with_settings(settings or {}).with_lists(lists)
-    text = json.dumps(loaded.to_json(), default=str)
+    entries = json.loads(json.dumps(loaded.to_json(), default=str))
+    text = json.dumps({"name": loaded.name, "steps": entries})
     passes = cached_passes(text, compat)
     sources = find_sources(inputs)
     config = {
         "recipe": loaded.name,
         "not_applied": loaded.missing_lists(),
-        "steps": json.loads(text),
+        "steps": entries,
         "files": _files_of(loaded),
         "compat": compat,
         "audit": audit,

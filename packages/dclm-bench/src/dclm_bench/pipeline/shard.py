@@ -33,7 +33,7 @@ class ShardTask:
         source: The input of the shard.
         shard: Its number, from 0.
         number: The pass, from 0.
-        recipe: The recipe's entries as JSON text, so that a worker builds each recipe once.
+        recipe: The recipe's name and entries as JSON text, so that a worker builds each recipe once.
         compat: Whose semantics.
         audit: "full" measures every rule of the pass on every page; "first" stops at the page's first drop.
         suffix: The suffix of the final pages.
@@ -180,8 +180,9 @@ def read_arrays(path: Path) -> Arrays:
 @lru_cache(maxsize=2)
 def cached_passes(recipe: str, compat: Compat) -> list[Pass]:
     """The passes of a recipe's JSON text; models and word lists are loaded once a process."""
-    steps = tuple(RecipeStep(entry.pop("name"), entry.pop("func"), entry) for entry in json.loads(recipe))
-    return cut_into_passes(build_steps(Recipe("recipe", steps), compat=compat))
+    found = json.loads(recipe)
+    steps = tuple(RecipeStep(entry.pop("name"), entry.pop("func"), entry) for entry in found["steps"])
+    return cut_into_passes(build_steps(Recipe(found["name"], steps), compat=compat))
 
 
 @dataclass(frozen=True)

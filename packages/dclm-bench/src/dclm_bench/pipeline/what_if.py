@@ -11,7 +11,8 @@ from toolkit_shared.records import write_jsonl
 from toolkit_shared.report import text_table
 
 from dclm_bench.pipeline.audit import doubles, read_audit, show_value
-from dclm_bench.pipeline.audited import AuditedRun
+from dclm_bench.pipeline.audited import AuditedRun, AuditedStep
+from dclm_bench.steps.step import Rule
 
 
 @dataclass(frozen=True)
@@ -82,12 +83,7 @@ def what_if(run: AuditedRun, settings: Mapping[str, float], *, keep_set: str | P
         )
     if not settings:
         raise InputError("--set: nothing is set; give STEP.RULE=VALUE")
-    found = {name: run.find_rule(name) for name in settings}
-    numbers = {step.number for step, _ in found.values()}
-    if len(numbers) > 1:
-        names = ", ".join(found)
-        raise InputError(f"--set: {names} stand before and after a step on the whole corpus; ask one by one")
-    (number,) = numbers
+    number, found = _find_rules(run, settings)
     rules = {
         full: rule
         for step in run.of_pass(number)
@@ -140,3 +136,15 @@ def what_if(run: AuditedRun, settings: Mapping[str, float], *, keep_set: str | P
         tokens_now=tokens_kept[1] if has_tokens else None,
         steps_after=tuple(after),
     )
+
+
+def _find_rules(
+    run: AuditedRun, settings: Mapping[str, float]
+) -> tuple[int, dict[str, tuple[AuditedStep, Rule]]]:
+    """The pass that the rules are in, and by name each with its step."""
+    found = {name: run.find_rule(name) for name in settings}
+    numbers = {step.number for step, _ in found.values()}
+    if len(numbers) > 1:
+        names = ", ".join(found)
+        raise InputError(f"--set: {names} stand before and after a step on the whole corpus; ask one by one")
+    return numbers.pop(), found
