@@ -4,8 +4,8 @@ For every toolkit: its root help, the help of each command, and bare Python for 
 of its own, in turn. What counts is the CPU time of the process, user and system, with bytecode compiled.
 """
 
-import argparse
 import os
+import re
 import shlex
 import statistics
 import subprocess
@@ -25,28 +25,27 @@ from toolkit_shared.results import (
     write_result,
 )
 
+from benchmarks.question import parse
+
 HERE = Path(__file__).resolve().parent
 ROOT_BAR, COMMAND_BAR = 0.2, 1.0  # CPU seconds
 EXPECTED = f"root help below {ROOT_BAR} s of CPU, the help of every command below {COMMAND_BAR:.0f} s"
 BARE, ROOT = "bare python", "--help"
-REPEATS = {"smoke": 2, "cpu": 11, "gpu": 11}
+REPEATS = 11
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure every toolkit and write a result for each; the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.cli_startup", description=EXPECTED)
-    parser.add_argument("--scale", choices=list(REPEATS), default="cpu")
-    parser.add_argument("--out", type=Path, help="folder of the results (default: benchmarks/results)")
-    given = parser.parse_args(argv)
+    given = parse("cli-startup", argv, REPEATS)
     command = shlex.join(["python", "-m", "benchmarks.cli_startup", "--scale", given.scale])
     for path in sorted(HERE.parent.glob("packages/*/pyproject.toml")):
-        result = measure(path.parent.name, REPEATS[given.scale], command)
+        result = measure(path.parent.name, given.repeats, command)
         for arm in result.arms:
             low, middle, high = min(arm.values), statistics.median(arm.values), max(arm.values)
             print(f"{result.toolkit}: {arm.name}: {middle:.3f} s of CPU ({low:.3f} to {high:.3f})")
         print(f"{result.toolkit}: expected {EXPECTED}: {result.verdict}")
-        if given.out or given.scale != "smoke":
-            print(f"wrote {write_result(result, given.out or HERE / 'results')}")
+        if given.out is not None:
+            print(f"wrote {write_result(result, given.out)}")
     return 0
 
 
@@ -56,7 +55,7 @@ def measure(toolkit: str, repeats: int, command: str) -> Result:
     started, clock = timestamp(), time.perf_counter()
     script = str(Path(sys.executable).parent / toolkit)
     lines = {BARE: [sys.executable, "-c", "pass"], ROOT: [script, "--help"]}
-    lines |= {f"{name} --help": [script, name, "--help"] for name in commands_of(script)}
+    lines |= {f"{name} --help": [script, *name.split(), "--help"] for name in commands_of(script)}
     seconds: dict[str, list[float]] = {name: [] for name in lines}
     for turn in range(-1, repeats):  # the first round warms the page cache
         for name, line in lines.items():
@@ -85,7 +84,8 @@ def commands_of(script: str) -> list[str]:
     """The names in the table of a root help."""
     done = subprocess.run([script, "--help"], check=True, capture_output=True, text=True)
     table = done.stdout.partition("Commands:\n")[2].partition("\n\n")[0]
-    return [line.split()[0] for line in table.splitlines()]
+    # a name may have two words; its line of help is at least two blanks away
+    return [re.split("  +", line.strip())[0] for line in table.splitlines()]
 
 
 def cpu_seconds(line: Sequence[str]) -> float:

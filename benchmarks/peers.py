@@ -1,7 +1,7 @@
 """A peer at work in its own environment: a process that is given tasks, times them itself and answers.
 
 Peers are no dependencies of this repository. `uv run --isolated --no-project` makes the environment, and the
-worker file is a script that imports the peer and ends with `serve(...)`.
+worker file is a script that imports the peer and ends with `serve(...)` of `workers/serving.py`.
 """
 
 import contextlib
@@ -19,6 +19,7 @@ from benchmarks.measurement import Sample
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON = "3.11"
+SERVING = ROOT / "benchmarks" / "workers"  # a folder of its own: nothing else of ours comes before the peer's
 
 
 def find_uv() -> str | None:
@@ -60,7 +61,12 @@ class Peer:
             stdout=subprocess.PIPE,
             stderr=self._errors,
             text=True,
-            env={**os.environ, "HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"},
+            env={
+                **os.environ,
+                "PYTHONPATH": str(SERVING),
+                "HF_HUB_OFFLINE": "1",
+                "HF_HUB_DISABLE_TELEMETRY": "1",
+            },
         )
         try:
             self.versions: dict[str, str] = self.ask("versions")["versions"]

@@ -68,6 +68,7 @@ class Options:
         peers: Whether peers may be installed and run.
         data: A folder of real data, for the questions that take one; without it they use generated data, or
             say what they need.
+        official: A checkout of the paper's own code, for the questions that run it beside ours.
     """
 
     scale: Literal["smoke", "cpu", "gpu"]
@@ -75,6 +76,7 @@ class Options:
     repeats: int
     peers: bool
     data: Path | None = None
+    official: Path | None = None
 
     def pick(self, smoke: int, full: int) -> int:
         """A size: `smoke` at that scale, else `full`."""
@@ -160,12 +162,15 @@ def parse(name: str, argv: Sequence[str] | None, repeats: int) -> Options:
     parser.add_argument("--repeats", type=int, help=f"timed rounds (default: {repeats}; smoke: 2)")
     parser.add_argument("--no-peers", dest="peers", action="store_false", help="time only this repository")
     parser.add_argument("--data", type=Path, help="folder of real data, for the questions that take one")
+    parser.add_argument("--official", type=Path, help="checkout of the paper's code, where it is compared")
     given = parser.parse_args(argv)
-    if given.data is not None and not given.data.is_dir():
-        parser.error(f"--data: {given.data} is no folder")
+    for option, folder in (("--data", given.data), ("--official", given.official)):
+        if folder is not None and not folder.is_dir():
+            parser.error(f"{option}: {folder} is no folder")
     smoke = given.scale == "smoke"
     out = given.out if given.out is not None or smoke else RESULTS
-    return Options(given.scale, out, given.repeats or (2 if smoke else repeats), given.peers, given.data)
+    rounds = given.repeats or (2 if smoke else repeats)
+    return Options(given.scale, out, rounds, given.peers, given.data, given.official)
 
 
 def arms_of(question: Question, finding: Finding) -> dict[str, Arm]:

@@ -1,9 +1,9 @@
 """Run benchmark questions, each in a process of its own.
 
-`python -m benchmarks.run [--scale smoke|cpu|gpu] [--data FOLDER] NAME...`: a NAME is a folder here (every question in it), or
-one question as `FOLDER.QUESTION` or `QUESTION`. A question is a module with a `main` that takes `--scale` and
-writes one result into `benchmarks/results`. A question that fails does not stop the others; the exit code
-then is 1.
+`python -m benchmarks.run [--scale smoke|cpu|gpu] [--data FOLDER] [--official CHECKOUT] NAME...`: a NAME is a
+folder here (every question in it), or one question as `FOLDER.QUESTION` or `QUESTION`. A question is a module
+with a `main` that takes these options and writes one result into `benchmarks/results`. A question that fails
+does not stop the others; the exit code then is 1.
 """
 
 import argparse
@@ -20,8 +20,12 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__.splitlines()[0])
     parser.add_argument("--scale", choices=["smoke", "cpu", "gpu"], default="cpu")
     parser.add_argument("--data", type=Path, help="folder of real data, for the questions that take one")
+    parser.add_argument("--official", type=Path, help="checkout of a paper's own code, where it is compared")
     parser.add_argument("names", nargs="+", metavar="NAME")
     given = parser.parse_args(argv)
+    options = ["--scale", given.scale]
+    for option, folder in (("--data", given.data), ("--official", given.official)):
+        options += [] if folder is None else [option, str(folder.resolve())]
     questions = []
     for name in given.names:
         found = questions_of(name)
@@ -29,7 +33,7 @@ def main(argv: list[str] | None = None) -> int:
             print(f"benchmarks: error: no folder or question '{name}' in benchmarks/", file=sys.stderr)
             return 2
         questions += found
-    failed = [question for question in questions if not run(question, given.scale, given.data)]
+    failed = [question for question in questions if not run(question, options)]
     if failed:
         print(f"benchmarks: {len(failed)} of {len(questions)} failed: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
@@ -53,12 +57,11 @@ def is_question(path: Path) -> bool:
     return "\nif __name__ ==" in path.read_text(encoding="utf-8")
 
 
-def run(question: str, scale: str, data: Path | None = None) -> bool:
+def run(question: str, options: list[str]) -> bool:
     """Run one question from the workspace root; whether it ended well."""
-    print(f"== {question} ({scale})", file=sys.stderr, flush=True)
+    print(f"== {question} ({options[1]})", file=sys.stderr, flush=True)
     started = time.monotonic()
-    command = [sys.executable, "-m", f"benchmarks.{question}", "--scale", scale]
-    command += [] if data is None else ["--data", str(data.resolve())]
+    command = [sys.executable, "-m", f"benchmarks.{question}", *options]
     code = subprocess.run(command, cwd=HERE.parent).returncode
     took = f"{time.monotonic() - started:.0f} s"
     print(f"== {question}: {'done' if code == 0 else f'failed with {code}'} after {took}", file=sys.stderr)

@@ -31,6 +31,8 @@ OURS, DETECT, BARE = "ours", "ours, encodings detected", "bare loop (fastwarc, r
 SMOKE_PAGES, FULL_PAGES = 64, 4096
 # a file of a crawl holds some ten thousand pages, so what is done once a file must not count for a hundred
 ARTICLE_COPIES = 5
+# the arms differ by a few hundredths, and single passes of 1.5 s by as much
+ROUND_SECONDS = 5
 # of resiliparse 2 on the 181 articles: F1 with main content, and with all text
 KNOWN_SCORES = {"resiliparse": 0.898, "resiliparse-all": 0.653}
 
@@ -90,7 +92,7 @@ def measure(options: Options) -> Finding:
                 written[which] = work(losses[which])
                 return float(pages)
 
-            return lambda: timed(run, at_least_seconds=options.pick(0, 1))
+            return lambda: timed(run, at_least_seconds=options.pick(0, ROUND_SECONDS))
 
         samples = alternate(
             {

@@ -7,7 +7,6 @@ domains, which need files that are not here; a page leaves at the first step tha
 the official pipeline was given, both have to drop it at the same step or leave the same text.
 """
 
-import argparse
 import hashlib
 import json
 import sys
@@ -33,6 +32,7 @@ from benchmarks.question import Finding, Options, Question, answer, report_round
 OURS, ALL_RULES, PEER = "ours", "ours, every rule on every page", "official pipeline"
 WORKER = Path(__file__).parent / "workers" / "serve_official_filters.py"
 RECIPE = Path("baselines") / "baselines_configs" / "dclm_baseline_refinedweb.yaml"
+LISTS = Path("baselines") / "mappers" / "banlists"
 LEFT_OUT = ("detect_lang_whole_page_enricher", "language_filter")
 SMOKE_PAGES, FULL_PAGES = 60, 499
 # The official pipeline does some twenty pages a second.
@@ -87,6 +87,7 @@ def generated_texts(number: int) -> list[str]:
 def recipe_of(checkout: Path | None) -> Recipe:
     """The recipe's steps that both can run: those of the checkout, or the shipped ones."""
     recipe = load_recipe(str(checkout / RECIPE) if checkout else "heuristics")
+    recipe = recipe.with_lists(checkout / LISTS if checkout else None)
     steps = [
         step
         for step in recipe.steps
@@ -107,9 +108,9 @@ def outcome(steps: Sequence[Step], record: dict[str, Any], *, all_rules: bool) -
     return dropped or hashlib.md5(page.text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def measure(options: Options, checkout: Path | None) -> Finding:
+def measure(options: Options) -> Finding:
     """Time the arms in turn, the official pipeline on another part of the pages each round; compare these."""
-    pages = pages_of(options)
+    pages, checkout = pages_of(options), options.official
     recipe = recipe_of(checkout)
     steps = [page_step(named) for named in build_steps(recipe)]
     found: dict[str, list[str]] = {}
@@ -179,10 +180,7 @@ def repetition_seconds(pages: Sequence[dict[str, Any]]) -> float:
 
 def main(argv: list[str] | None = None) -> int:
     """Answer the question; the exit code."""
-    parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--official", type=Path)
-    given, rest = parser.parse_known_args(argv)
-    return answer(QUESTION, lambda options: measure(options, given.official), rest)
+    return answer(QUESTION, measure, argv)
 
 
 if __name__ == "__main__":

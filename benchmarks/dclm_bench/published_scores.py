@@ -6,7 +6,6 @@ anew: every figure is recomputed from published scores, and labelled so. Without
 --scale smoke it runs on generated files, judges nothing and writes nothing.
 """
 
-import argparse
 import json
 import sys
 import tempfile
@@ -41,7 +40,7 @@ from toolkit_shared.results import (
     write_result,
 )
 
-from benchmarks.question import RESULTS, command_of
+from benchmarks.question import RESULTS, command_of, parse
 
 NUM_PUBLISHED = 156
 _FILTERED = "rw_v2_cc_v3_f0.15_resiliparase_fasttext_{}_vs_rw_v2_bigram_200k_train_0.1"
@@ -113,11 +112,7 @@ class Answer:
 
 def main(argv: list[str] | None = None) -> int:
     """Compare the figures; 1 when one differs."""
-    parser = argparse.ArgumentParser(prog="published-scores", description=__doc__.splitlines()[0])
-    parser.add_argument("--scale", choices=["smoke", "cpu", "gpu"], default="cpu")
-    parser.add_argument("--data", type=Path, help="folder with the evals/ of mlfoundations/dclm")
-    parser.add_argument("--out", type=Path, help="folder of the result files (default: benchmarks/results)")
-    given = parser.parse_args(argv)
+    given = parse("published-scores", argv, 1)
     if given.data is None and given.scale != "smoke":
         print("published-scores: skipped, it needs --data FOLDER with the published evals/")
         return 0
@@ -346,7 +341,8 @@ def write(answer: Answer, out: Path | None, started: str, seconds: float, argv: 
         seconds=round(seconds, 1),
         note=f"recomputed from published files; {answer.note}; figures in order: {', '.join(common)}",
     )
-    print(f"wrote {write_result(result, out or RESULTS)}")
+    if out is not None:
+        print(f"wrote {write_result(result, out)}")
 
 
 if __name__ == "__main__":

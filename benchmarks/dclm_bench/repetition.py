@@ -3,8 +3,8 @@
 Both give a verdict on each page by rules with the same 13 limits, in one thread, and each finds its own
 words: ours Unicode's, datatrove spaCy's. Ours has the official counts and computes all fractions; datatrove
 stops at the first rule that drops a page. In the same run our count of datatrove's rules, given the words
-that datatrove found, has to name the same rule for each page. `python -m benchmarks.dclm_bench.repetition --data FOLDER`
-takes the pages of `FOLDER/quality/*.jsonl`; without it pages are generated.
+that datatrove found, has to name the same rule for each page. With `--data FOLDER` the pages are those of
+`FOLDER/quality/*.jsonl`; without it they are generated.
 """
 
 import sys

@@ -5,13 +5,15 @@ folder with github.com/mlfoundations/dclm, of which nothing is in this repositor
 skipped. Both give a verdict on each page, in one thread, and it has to be the same on all of them.
 """
 
-import argparse
 import sys
 import tempfile
 from pathlib import Path
 
+from dclm_bench.data.page import Page
+from dclm_bench.repetition.steps import massive_web_repetition_filters
+
 from benchmarks.dclm_bench.dedup_pages import write_documents
-from benchmarks.dclm_bench.repetition import bound_by, judging, pages_of
+from benchmarks.dclm_bench.repetition import bound_by, first_failing, pages_of
 from benchmarks.dclm_bench.workers.official import REQUIREMENTS
 from benchmarks.measurement import Sample, alternate, timed
 from benchmarks.peers import Peer
@@ -33,17 +35,25 @@ QUESTION = Question(
 )
 
 
-def measure(options: Options, checkout: Path) -> Finding:
+def measure(options: Options) -> Finding | None:
     """Time both in turn, the official function on another part of the pages each round; compare these."""
+    if options.official is None or not options.peers:
+        print(f"{QUESTION.name}: skipped, it needs --official CHECKOUT of github.com/mlfoundations/dclm")
+        return None
     pages = pages_of(options)
     part = options.pick(SMOKE_PART, FULL_PART)
-    found: dict[str, list[str]] = {}
-    ours = judging("official", pages, found)
+    step = massive_web_repetition_filters(compat="official")
+    found: list[str] = []
+
+    def ours() -> float:
+        found[:] = [first_failing(step.rules, step.apply(Page(text))) for text in pages]
+        return float(len(pages))
+
     compared: dict[int, bool] = {}
     with tempfile.TemporaryDirectory() as name, Peer(REQUIREMENTS, WORKER) as peer:
         source = Path(name) / "pages.jsonl"
         write_documents(source, pages)
-        peer.ask("open_pages", source=str(source), checkout=str(checkout.resolve()))
+        peer.ask("open_pages", source=str(source), checkout=str(options.official.resolve()))
         turn = iter(range(1_000_000))
 
         def theirs() -> Sample:
@@ -56,22 +66,14 @@ def measure(options: Options, checkout: Path) -> Finding:
         samples = alternate(arms, repeats=options.repeats, progress=report_round)
         versions = peer.versions
     for place, kept in compared.items():
-        assert kept == (found["official"][place] == ""), (
-            f"page {place}: another verdict than the official one"
-        )
+        assert kept == (found[place] == ""), f"page {place}: another verdict than the official one"
     note = f"the same verdict on all {len(compared)} pages that the official function was given"
     return Finding(samples, OURS, PEER, bound_by(samples[OURS], pages), versions, note)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Answer the question; the exit code."""
-    parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--official", type=Path)
-    given, rest = parser.parse_known_args(argv)
-    if given.official is None:
-        print(f"{QUESTION.name}: skipped, it needs --official CHECKOUT of github.com/mlfoundations/dclm")
-        return 0
-    return answer(QUESTION, lambda options: measure(options, given.official), rest)
+    return answer(QUESTION, measure, argv)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ problems), and `realsumm/{unilm,t5}/` with `out_*.txt` and `ref.txt` of neulab/R
 system, 100 articles). Without --data it is skipped: nothing of it is in this repository.
 """
 
-import argparse
 import json
 import sys
 import tempfile
@@ -23,7 +22,7 @@ from llm_compat.significance import mcnemar_chi_squared
 from toolkit_shared.records import read_jsonl, write_jsonl
 from toolkit_shared.results import Arm, Result, capture_environment, current_commit, timestamp, write_result
 
-from benchmarks.question import RESULTS, command_of
+from benchmarks.question import RESULTS, command_of, parse
 
 OLD, NEW = "6b_finetuning", "175b_finetuning"
 PUBLISHED = {
@@ -53,11 +52,7 @@ VERSIONS = {"unilm": ("out_v1.txt", "out_v2.txt"), "t5": ("out_base.txt", "out_l
 
 def main(argv: list[str] | None = None) -> int:
     """Compare the figures; 1 when one differs."""
-    parser = argparse.ArgumentParser(prog="published-outcomes", description=__doc__.splitlines()[0])
-    parser.add_argument("--scale", choices=["smoke", "cpu", "gpu"], default="cpu")
-    parser.add_argument("--data", type=Path, help="folder with gsm8k/ and realsumm/")
-    parser.add_argument("--out", type=Path, help="folder of the result files (default: benchmarks/results)")
-    given = parser.parse_args(argv)
+    given = parse("published-outcomes", argv, 1)
     if given.data is None:
         print("published-outcomes: skipped, it needs --data FOLDER with gsm8k/ and realsumm/")
         return 0
@@ -207,7 +202,8 @@ def write(
         seconds=round(seconds, 1),
         note="figures in order: " + ", ".join(expected),
     )
-    print(f"wrote {write_result(result, out or RESULTS)}")
+    if out is not None:
+        print(f"wrote {write_result(result, out)}")
 
 
 if __name__ == "__main__":

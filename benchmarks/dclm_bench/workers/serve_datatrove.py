@@ -1,11 +1,7 @@
 """datatrove's MinHash at work on the pages of a benchmark; runs in datatrove's own environment."""
 
 import json
-import sys
-from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "seqdecomp" / "workers"))
 
 from datatrove.pipeline.dedup.minhash import MinhashConfig, MinhashDedupSignature
 from datatrove.utils.hashing import HashConfig

@@ -1,11 +1,7 @@
 """datatrove's repetition filter at work on the pages of a benchmark; runs in datatrove's own environment."""
 
 import json
-import sys
-from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "seqdecomp" / "workers"))
 
 from datatrove.data import Document
 from datatrove.pipeline.filters import GopherRepetitionFilter

@@ -8,8 +8,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "seqdecomp" / "workers"))
-
 from dolma import deduper
 from serving import serve
 

@@ -3,12 +3,8 @@
 import copy
 import hashlib
 import json
-import sys
 from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "seqdecomp" / "workers"))
-sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from official import load_official
 from serving import serve

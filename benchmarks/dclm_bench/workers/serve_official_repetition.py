@@ -1,12 +1,8 @@
 """The official repetition filter at work on the pages of a benchmark; runs in an environment of its own."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "seqdecomp" / "workers"))
-sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from official import load_official
 from serving import serve

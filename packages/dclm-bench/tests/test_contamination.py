@@ -19,13 +19,13 @@ from dclm_bench.contamination.overlap import (
 from dclm_bench.contamination.removal import contamination_filter, last_sentence
 from dclm_bench.contamination.searching import read_task_files, search
 from dclm_bench.data.page import Page
-from dclm_bench.data.task_files import Question, read_task_file
 from dclm_bench.evaluation.contamination_gain import contamination_gain
 from dclm_bench.evaluation.tasks import tasks
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from toolkit_shared.cli import Command, run
 from toolkit_shared.errors import InputError
+from toolkit_shared.evaluation.task_files import Question
 
 COMMANDS = {"contamination": Command("", "dclm_bench.commands.contamination:contamination")}
 WORDS = [f"word{chr(97 + index)}" for index in range(26)]
@@ -131,41 +131,6 @@ def test_the_text_of_a_question_is_the_right_context_and_answer() -> None:
     assert question_text(Question(("Ann ran since Ann", "Ann ran since Bo"), ("was late.",), 1)) == (
         "Ann ran since Bo was late."
     )
-
-
-def test_task_files_of_all_shapes_are_read(tmp_path: Path) -> None:
-    records: dict[str, dict[str, Any]] = {
-        "choice": {"query": "Q\n", "choices": ["a", "b "], "gold": 1, "category": "law"},
-        "schema": {"context_options": ["x", "y"], "continuation": "z", "gold": 0},
-        "lm": {"context": "c", "continuation": " d"},
-        "qa": {"context": "c", "answer": 5, "aliases": ["five"], "chain_of_thought": "2+3"},
-    }
-    files = [read_task_file(write(tmp_path / f"{name}.jsonl", [record])) for name, record in records.items()]
-    assert [file.name for file in files] == ["choice", "schema", "lm", "qa"]
-    assert [file.questions[0] for file in files] == [
-        Question(("Q",), ("a", "b"), 1, "law"),
-        Question(("x", "y"), ("z",), 0),
-        Question(("c",), ("d",)),
-        Question(("c",), ("5", "five"), 0, "", "2+3"),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("records", "message"),
-    [
-        ([{"query": "q", "choices": ["a"], "gold": 1}], "the field 'gold' is 1; give a number from"),
-        ([{"query": "q", "choices": "ab", "gold": 0}], "the field 'choices' is 'ab'; give a list of texts"),
-        ([{"context": "c", "continuation": " "}], "the field 'continuation' is ' '; give a text that is"),
-        ([{"text": "c"}], "has the fields text; give context_options, cont"),
-        ([{"context": "c", "continuation": "d"}, {"context": "c", "answer": "d"}], "line 2: has the field"),
-        ([], "holds no question"),
-    ],
-)  # fmt: skip
-def test_a_file_that_is_no_task_is_refused_with_its_place(
-    records: list[dict[str, Any]], message: str, tmp_path: Path
-) -> None:
-    with pytest.raises(InputError, match=re.escape(message)):
-        read_task_file(write(tmp_path / "task.jsonl", records))
 
 
 def test_two_task_files_of_one_name_are_refused(tmp_path: Path) -> None:

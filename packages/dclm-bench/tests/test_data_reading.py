@@ -211,3 +211,13 @@ def test_what_cannot_be_written_is_refused_and_leaves_no_file(tmp_path):
         with pytest.raises(ValueError, match=r"nan|Out of range"):
             write_pages(tmp_path / name, [Page("a", {"score": float("nan")})])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_like_an_address_is_a_name(tmp_path, monkeypatch):
+    # given a folder whose name the library behind Parquet takes for a disk of the cloud
+    (tmp_path / "s3:" / "bucket").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    write_pages("s3://bucket/pages.parquet", [Page("a text", {"id": "1"})])
+    assert [page.to_json() for page in read_pages("s3://bucket/pages.parquet")] == [
+        {"text": "a text", "id": "1"}
+    ]

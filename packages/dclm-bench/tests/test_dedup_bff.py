@@ -10,9 +10,9 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
 import pytest
-from dclm_bench.dedup.bff import BffOptions, collect_units, decide_units
+from bff_verdicts import by_filter
+from dclm_bench.dedup.bff import BffOptions
 from dclm_bench.dedup.bloom_filter import BloomFilter
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -170,22 +170,6 @@ def oracle_of(options: BffOptions) -> Callable[[str], Any]:
     if options.mode in ("both", "substring"):
         return lambda text: found(text, fixed=options.fixed)
     return found  # type: ignore[no-any-return]
-
-
-def by_filter(
-    texts: list[str], options: BffOptions, bloom: BloomFilter
-) -> list[tuple[list[tuple[int, int]], int, int]]:
-    """Spans, n-grams found and all n-grams of each page."""
-    decided = decide_units(collect_units(texts, options), bloom, options)
-    ends = np.cumsum(decided["page_spans"])
-    return [
-        (
-            [tuple(span) for span in decided["spans"][end - count : end].tolist()],
-            int(decided["contained"][page]),
-            int(decided["total"][page]),
-        )
-        for page, (end, count) in enumerate(zip(ends, decided["page_spans"], strict=True))
-    ]
 
 
 @st.composite

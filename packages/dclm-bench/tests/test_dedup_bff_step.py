@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bff_verdicts import by_filter
 from dclm_bench.data.page import Page
 from dclm_bench.dedup import STEPS
-from dclm_bench.dedup.bff import BffOptions, collect_units, cut, decide_units
+from dclm_bench.dedup.bff import BffOptions, cut
 from dclm_bench.dedup.bff_step import bff_dedup
 from dclm_bench.dedup.bff_substring import removed_intervals
 from dclm_bench.dedup.bloom_filter import BloomFilter
@@ -18,22 +19,6 @@ from dclm_bench.steps.step import CorpusStep, keeps_all
 from toolkit_shared.errors import InputError
 
 A_TO_M = "a b c d e f g h i j k l m"
-
-
-def by_filter(
-    texts: list[str], options: BffOptions, bloom: BloomFilter
-) -> list[tuple[list[tuple[int, int]], int, int]]:
-    """Spans, n-grams found and all n-grams of each page."""
-    decided = decide_units(collect_units(texts, options), bloom, options)
-    ends = np.cumsum(decided["page_spans"])
-    return [
-        (
-            [tuple(span) for span in decided["spans"][end - count : end].tolist()],
-            int(decided["contained"][page]),
-            int(decided["total"][page]),
-        )
-        for page, (end, count) in enumerate(zip(ends, decided["page_spans"], strict=True))
-    ]
 
 
 def near_exact(num_ngrams: int = 20_000) -> BloomFilter:

@@ -9,18 +9,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from dclm_bench.data.task_files import Question, TaskFile
 from dclm_bench.evaluation.answers import final_answer, is_right, normalise
-from dclm_bench.evaluation.causal_lm import TorchLanguageModel, load_model
+from dclm_bench.evaluation.causal_lm import load_model
 from dclm_bench.evaluation.harness import find_tasks
 from dclm_bench.evaluation.in_context import TaskResult, ask_task, best_option, longest_answer
 from dclm_bench.evaluation.lm_eval import COUNTERPARTS, scores_of_results
-from dclm_bench.evaluation.prompts import Row, continuation_row, few_shot_prefixes, prompt_row
+from dclm_bench.evaluation.prompts import few_shot_prefixes
 from dclm_bench.evaluation.score_file import mismatches, read_score_file
 from dclm_bench.evaluation.tasks import Task, tasks
 from dclm_bench.tokenization.tokenizers import ByteTokenizer
 from toolkit_shared.cli import Command, run
 from toolkit_shared.errors import InputError
+from toolkit_shared.evaluation.scorer import Scorer
+from toolkit_shared.evaluation.task_files import Question, TaskFile
 from toolkit_shared.language_model import OpenLM, to_open_lm_state_dict
 from torch import Tensor
 
@@ -31,7 +32,7 @@ COMMANDS = {
 BYTES = ByteTokenizer()
 
 
-def knows(*texts: str, max_length: int = 256, batch_tokens: int = 4096) -> TorchLanguageModel:
+def knows(*texts: str, max_length: int = 256, batch_tokens: int = 4096) -> Scorer:
     """A model that goes on as the text does that shares the longest beginning with the end of its input."""
     known = [BYTES.encode(text).tolist() for text in texts]
 
@@ -52,16 +53,14 @@ def knows(*texts: str, max_length: int = 256, batch_tokens: int = 4096) -> Torch
                     values[row, place, token] = 10.0
         return values
 
-    return TorchLanguageModel(
-        logits, max_length=max_length, vocab_size=BYTES.vocab_size, batch_tokens=batch_tokens
-    )
+    return Scorer(model=logits, max_length=max_length, batch_tokens=batch_tokens)
 
 
 def task(name: str, **changes: Any) -> Task:
     return Task(**{**vars(tasks()[name]), "num_fewshot": 0, **changes})
 
 
-def ask(model: TorchLanguageModel, asked: Task, *questions: Question, **settings: Any) -> TaskResult:
+def ask(model: Scorer, asked: Task, *questions: Question, **settings: Any) -> TaskResult:
     return ask_task(model, BYTES, asked, TaskFile(asked.file, asked.kind, questions), **settings)
 
 
@@ -159,14 +158,14 @@ def test_more_examples_than_there_are_means_all_others() -> None:
 
 def test_examples_come_from_the_questions_own_group() -> None:
     groups = [group for group, _ in tasks()["jeopardy"].group_sizes]
-    questions = [Question((f"{groups[i % 5]} {i}",), ("a",), group=groups[i % 5]) for i in range(20)]
+    questions = [Question((f"{groups[i % 5]} {i}",), ("a",), category=groups[i % 5]) for i in range(20)]
     asked = Task(**vars(tasks()["jeopardy"]))
     for question, prefix in zip(
         questions, few_shot_prefixes(asked, questions, 20, num_fewshot=3, seed=0), strict=True
     ):
         shown = [line for line in prefix.splitlines() if not line.startswith("Answer:")]
         assert len(shown) == 3
-        assert all(line.startswith(question.group) for line in shown)
+        assert all(line.startswith(question.category) for line in shown)
 
 
 def test_the_score_of_a_task_with_groups_is_the_mean_over_groups() -> None:
@@ -176,80 +175,9 @@ def test_the_score_of_a_task_with_groups_is_the_mean_over_groups() -> None:
     assert TaskResult(tasks()["copa"], flags, groups, 5, 0).score == pytest.approx(0.6)
 
 
-def test_blanks_before_an_answer_are_scored_with_it() -> None:
-    row = continuation_row(BYTES, "Answer: ", "yes", 100)
-    assert BYTES.decode(row.ids) == b"Answer: yes"
-    assert row.num_scored == len(" yes")
-
-
-def test_a_long_context_loses_its_beginning_and_an_empty_one_is_end_of_text() -> None:
-    row = continuation_row(BYTES, "0123456789", "ab", 6)
-    assert (BYTES.decode(row.ids), row.num_scored, row.is_cut) == (b"56789ab", 2, True)
-    assert not continuation_row(BYTES, "56789", "ab", 6).is_cut
-    assert continuation_row(BYTES, "", "a", 6).ids.tolist() == [BYTES.eot_id, *BYTES.encode("a")]
-    prompt = prompt_row(BYTES, "0123456789 ", 6, 3)
-    assert (BYTES.decode(prompt.ids), prompt.is_cut) == (b"6789", True)
-
-
-def test_what_does_not_fit_the_model_is_refused() -> None:
-    with pytest.raises(InputError, match="has 7 tokens; 1 to 6 fit the model"):
-        continuation_row(BYTES, "x", "abcdefg", 6)
-    with pytest.raises(InputError, match="an answer of up to 7 tokens does not fit the model's 6"):
-        prompt_row(BYTES, "x", 6, 7)
-
-
 def tiny_openlm() -> OpenLM:
     torch.manual_seed(0)
     return OpenLM(vocab_size=260, width=16, num_layers=2, num_heads=2, max_length=64).eval()
-
-
-def test_scores_are_those_of_a_plain_loop_whatever_the_batches() -> None:
-    model = tiny_openlm()
-    random = np.random.default_rng(0)
-    rows = [
-        Row(random.integers(1, 257, size=n), scored, False)
-        for n, scored in ((5, 2), (40, 1), (12, 11), (6, 3))
-    ]
-    expected = []
-    for row in rows:
-        with torch.inference_mode():
-            logits = model(torch.from_numpy(row.ids[None, :-1]))[0].double()
-        chosen = torch.log_softmax(logits, -1)[torch.arange(len(row.ids) - 1), torch.from_numpy(row.ids[1:])]
-        expected.append(-chosen[-row.num_scored :].numpy())
-    for batch_tokens in (1, 60, 4096):
-        scorer = TorchLanguageModel(model, max_length=64, vocab_size=260, batch_tokens=batch_tokens)
-        found = scorer.score(rows)
-        for one, losses in zip(found, expected, strict=True):
-            np.testing.assert_allclose(one.losses, losses, rtol=1e-4)
-
-
-def test_states_are_projected_only_where_they_are_scored() -> None:
-    model = tiny_openlm()
-    seen = []
-
-    def project(states: Tensor) -> Tensor:
-        seen.append(tuple(states.shape))
-        return model.output(states)
-
-    def states(ids: Tensor) -> Tensor:
-        return model(ids, project=False)
-
-    rows = [Row(np.arange(1, 20), 3, False), Row(np.arange(5, 11), 2, False)]
-    lean = TorchLanguageModel(states, project, max_length=64, vocab_size=260)
-    plain = TorchLanguageModel(model, max_length=64, vocab_size=260)
-    for one, other in zip(lean.score(rows), plain.score(rows), strict=True):
-        np.testing.assert_allclose(one.losses, other.losses, rtol=1e-5)
-    assert seen == [(5, 16)]
-    assert lean.go_on(rows, 4, lambda ids: False) == plain.go_on(rows, 4, lambda ids: False)
-
-
-def test_weights_that_give_no_number_are_refused() -> None:
-    def logits(ids: Tensor) -> Tensor:
-        return torch.full((*ids.shape, 258), float("nan"))
-
-    model = TorchLanguageModel(logits, max_length=10, vocab_size=258)
-    with pytest.raises(InputError, match="losses that are not finite"):
-        model.score([Row(np.array([1, 2]), 1, False)])
 
 
 def test_a_file_of_another_shape_or_group_is_refused() -> None:
@@ -258,7 +186,7 @@ def test_a_file_of_another_shape_or_group_is_refused() -> None:
         InputError, match="copa: its questions are multiple choice, and those of the file schema"
     ):
         ask_task(model, BYTES, task("copa"), TaskFile("copa", "schema", (Question(("a", "b"), ("c",)),)))
-    question = Question(("q",), ("a", "b"), group="cooking")
+    question = Question(("q",), ("a", "b"), category="cooking")
     with pytest.raises(InputError, match="bbq: the group 'cooking' of a question is none of Age,"):
         ask(model, Task(**vars(tasks()["bbq"])), question)
 
@@ -301,16 +229,7 @@ def test_evaluate_writes_a_score_file_that_score_reads(
     task_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tiny_openlm().save_pretrained(tmp_path / "model")
-    given = [
-        "evaluate",
-        str(tmp_path / "model"),
-        "--tasks",
-        str(task_folder),
-        "--tokenizer",
-        "bytes",
-        "--device",
-        "cpu",
-    ]
+    given = f"evaluate {tmp_path}/model --tasks {task_folder} --tokenizer bytes --device cpu".split()
     for name in ("one.json", "two.json"):
         assert run("dclm-bench", "", COMMANDS, [*given, "--out", str(tmp_path / name)]) == 0
     assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()
@@ -335,28 +254,8 @@ def test_evaluate_says_when_only_a_part_was_asked(
     task_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tiny_openlm().save_pretrained(tmp_path / "model")
-    given = [
-        "evaluate",
-        str(tmp_path / "model"),
-        "--tasks",
-        str(task_folder),
-        "--tokenizer",
-        "bytes",
-        "--device",
-        "cpu",
-    ]
-    given += [
-        "--only",
-        "copa",
-        "--limit",
-        "3",
-        "--num-fewshot",
-        "6",
-        "--max-length",
-        "20",
-        "--out",
-        str(tmp_path / "part.json"),
-    ]
+    given = f"evaluate {tmp_path}/model --tasks {task_folder} --tokenizer bytes --device cpu".split()
+    given += f"--only copa --limit 3 --num-fewshot 6 --max-length 20 --out {tmp_path}/part.json".split()
     assert run("dclm-bench", "", COMMANDS, given) == 0
     out = capsys.readouterr().out
     assert "only the first 3 questions of each task were asked" in out
@@ -371,7 +270,7 @@ def test_evaluate_says_when_only_a_part_was_asked(
         ([], "no tokenizer.json here; give --tokenizer"),
         (
             ["--tokenizer", "bytes", "--max-length", "65"],
-            "--max-length 65: the model has a context of 64; lower it",
+            "model has a context of 64; lower it",
         ),
         (
             ["--tokenizer", "bytes", "--precision", "bfloat16"],
@@ -396,9 +295,10 @@ def test_a_checkpoint_file_of_open_lm_scores_as_the_model_in_it(tmp_path: Path) 
         {"epoch": 1, "state_dict": to_open_lm_state_dict(model, prefix="module.")}, tmp_path / "epoch_1.pt"
     )
     model.save_pretrained(tmp_path / "folder")
-    rows = [continuation_row(BYTES, "hello", "world", 64)]
     losses = [
-        load_model(tmp_path / name, tokenizer="bytes", device="cpu", max_length=64)[0].score(rows)[0].losses
+        load_model(tmp_path / name, tokenizer="bytes", device="cpu", max_length=64)[0]
+        .score_all([BYTES.encode("hello world")], [6])[0]
+        .losses
         for name in ("epoch_1.pt", "folder")
     ]
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-6)
@@ -419,14 +319,14 @@ def test_a_folder_of_transformers_scores_as_the_model_in_it(tmp_path: Path) -> N
         )
     ).eval()
     model.save_pretrained(tmp_path)
-    loaded, tokenizer = load_model(tmp_path, tokenizer="bytes", device="cpu")
-    assert (loaded.max_length, loaded.vocab_size) == (128, 300)
-    row = continuation_row(tokenizer, "hello", "world", 128)
-    ids = torch.from_numpy(row.ids[None])
+    scorer, tokenizer = load_model(tmp_path, tokenizer="bytes", device="cpu")
+    assert scorer.max_length == 128
+    row = tokenizer.encode("hello world").astype(np.int64)
+    ids = torch.from_numpy(row[None])
     with torch.inference_mode():
         logits = torch.log_softmax(model(ids[:, :-1]).logits[0].double(), -1)
     expected = -logits[torch.arange(ids.shape[1] - 1), ids[0, 1:]][-5:]
-    np.testing.assert_allclose(loaded.score([row])[0].losses, expected.numpy(), rtol=1e-4)
+    np.testing.assert_allclose(scorer.score_all([row], [5])[0].losses, expected.numpy(), rtol=1e-4)
 
 
 def test_a_model_with_fewer_ids_than_its_tokenizer_is_refused(tmp_path: Path) -> None:

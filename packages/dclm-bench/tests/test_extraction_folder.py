@@ -2,15 +2,12 @@ import json
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from crawl_records import FIRST_LINE, packed, record, warcinfo
 from dclm_bench.data.reading import read_pages
 from dclm_bench.extraction.extract import extract_folder
 from toolkit_shared.errors import InputError
-
-sys.path.insert(0, str(Path(__file__).parent))
-from crawl_records import FIRST_LINE, packed, record, warcinfo
 
 CLI = (
     "import sys; from toolkit_shared.cli import Command, run; "

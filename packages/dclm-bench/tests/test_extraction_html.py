@@ -1,17 +1,13 @@
-import sys
 import time
-from pathlib import Path
 
 import pytest
+from crawl_records import FIRST_LINE, HTML
 from dclm_bench.extraction.article_score import score_articles, shingles
 from dclm_bench.extraction.html import MAX_DEPTH, ExtractionError, extract_text, nesting_depth
 from hypothesis import given
 from hypothesis import strategies as st
 from resiliparse.extract.html2text import extract_plain_text
 from toolkit_shared.errors import InputError
-
-sys.path.insert(0, str(Path(__file__).parent))
-from crawl_records import FIRST_LINE, HTML
 
 
 def test_the_main_content_leaves_out_navigation_and_all_text_keeps_it():

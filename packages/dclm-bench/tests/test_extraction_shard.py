@@ -1,18 +1,14 @@
 import gzip
 import json
-import sys
-from pathlib import Path
 
 import pytest
+from crawl_records import FIRST_LINE, HTML, packed, record, warcinfo
 from dclm_bench.data.generated.crawl import write_crawl
 from dclm_bench.data.losses import Losses
 from dclm_bench.extraction.shard import extract_shard
 from fastwarc.warc import ArchiveIterator, WarcRecordType
 from resiliparse.extract.html2text import extract_plain_text
 from toolkit_shared.errors import InputError
-
-sys.path.insert(0, str(Path(__file__).parent))
-from crawl_records import FIRST_LINE, HTML, packed, record, warcinfo
 
 LATIN = "<html><body><p>Füße über Straßen in München, sagte die alte Frau.</p></body></html>"
 

@@ -2,19 +2,15 @@ import gzip
 import io
 import random
 import re
-import sys
-from pathlib import Path
 
 import pytest
+from crawl_records import HTML, packed, record, warcinfo
 from dclm_bench.data.losses import Losses
 from dclm_bench.extraction.warc import read_warc
 from fastwarc.warc import ArchiveIterator, WarcRecordType
 from hypothesis import given
 from hypothesis import strategies as st
 from toolkit_shared.errors import InputError
-
-sys.path.insert(0, str(Path(__file__).parent))
-from crawl_records import HTML, packed, record, warcinfo
 
 
 def read(tmp_path, data, **options):
@@ -66,6 +62,17 @@ def test_requests_and_metadata_give_no_record_and_the_warcinfo_goes_to_what_foll
     others = [record(kind=kind, http=False) for kind in ("request", "metadata", "resource", "revisit")]
     path.write_bytes(packed(record(number=1), warcinfo(), *others, record(number=2)))
     assert [one.warcinfo for one in read_warc(path)] == [None, "software: a crawler"]
+
+
+@pytest.mark.parametrize("again", [b"", b"X-A: 2\r\n", b"x-a: 2\r\n"])
+def test_headers_are_those_of_fastwarc_repeated_ones_too(tmp_path, again):
+    start = b"WARC-Type: response\r\n"
+    data = record(number=1).replace(start, start + b"X-A: 1\r\n" + again)
+    path = tmp_path / "crawl.warc.gz"
+    path.write_bytes(packed(data))
+    (found,) = read_warc(path)
+    (theirs,) = ArchiveIterator(io.BytesIO(data))
+    assert list(found.headers.items()) == list(dict(theirs.headers).items())
 
 
 def test_conversions_are_read_from_a_wet_file(tmp_path):

@@ -5,7 +5,8 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from dclm_bench.mixing import contexts_to_draw, draw_contexts, mix_datasets, mixture_shares
+from dclm_bench.mixing.mixture import mix_datasets
+from dclm_bench.mixing.shares import contexts_to_draw, draw_contexts, mixture_shares
 from dclm_bench.tokenization.dataset import tokenize_dataset
 from dclm_bench.tokenization.shards import read_manifest, read_shard
 from hypothesis import given

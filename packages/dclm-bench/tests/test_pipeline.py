@@ -348,6 +348,16 @@ def test_pages_without_an_id_get_one_from_their_place(tmp_path: Path) -> None:
     assert kept_ids(out) == ["pages.jsonl:0", "pages.jsonl:1"]
 
 
+def test_an_out_folder_may_be_named_like_an_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs = [path.absolute() for path in write_inputs(tmp_path / "inputs", files=1, pages=3)]
+    monkeypatch.chdir(tmp_path)
+
+    found = run_recipe([{"func": "page_length_filter", "length_type": "char"}], inputs, "s3://bucket/out")
+
+    assert (tmp_path / "s3:" / "bucket" / "out" / "manifest.json").is_file()
+    assert len(explain(found.run, "page-1")) == 1
+
+
 def test_the_audit_holds_a_row_for_every_page_that_came_in(report: RunReport) -> None:
     tables = [pq.read_table(path) for path in sorted((report.run.out / "audit/pass-0").iterdir())]
 

@@ -15,10 +15,8 @@ from dclm_bench.steps.registry import make_step
 from dclm_bench.steps.step import Step
 from hypothesis import given
 from hypothesis import strategies as st
-from toolkit_shared.errors import InputError
-
-sys.path.insert(0, str(Path(__file__).parent))
 from repetition_pages import pages
+from toolkit_shared.errors import InputError
 
 DATATROVE = Path(__file__).parent / "goldens" / "repetition_datatrove.json"
 REASONS = {

@@ -2,7 +2,6 @@
 
 import json
 import math
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import astuple
@@ -18,10 +17,8 @@ from dclm_bench.steps.step import Step, keeps_all
 from dclm_bench.text.word_breaks import words
 from hypothesis import given
 from hypothesis import strategies as st
-from toolkit_shared.errors import InputError
-
-sys.path.insert(0, str(Path(__file__).parent))
 from repetition_pages import pages
+from toolkit_shared.errors import InputError
 
 OFFICIAL = Path(__file__).parent / "goldens" / "repetition_official.json"
 GOPHER = "massive_web_repetition_filters"

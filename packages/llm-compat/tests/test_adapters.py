@@ -1,9 +1,8 @@
 import json
 import re
-import sys
-from pathlib import Path
 
 import pytest
+import tiny_models
 import torch
 from llm_compat.arms import arm_named
 from llm_compat.data.token_rows import TokenRows
@@ -19,9 +18,6 @@ from peft import PeftModel
 from safetensors import safe_open
 from toolkit_shared.errors import InputError
 from transformers import AutoModelForCausalLM
-
-sys.path.insert(0, str(Path(__file__).parent))
-import tiny_models
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
 

@@ -1,8 +1,7 @@
 import json
-import sys
-from pathlib import Path
 
 import pytest
+import tiny_models
 import torch
 from llm_compat.arms import arm_named
 from llm_compat.cli import ABOUT, COMMANDS
@@ -15,9 +14,6 @@ from llm_compat.training.loop import step_loss
 from llm_compat.training.preparing import build_old_model, read_rows
 from llm_compat.training.teachers import CachedSource, LiveSource
 from toolkit_shared import cli
-
-sys.path.insert(0, str(Path(__file__).parent))
-import tiny_models
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
 

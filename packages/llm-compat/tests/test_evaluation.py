@@ -1,8 +1,6 @@
 """Choices by log-likelihood, greedy generation and ensembles, against the plain way to compute them."""
 
 import math
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -11,8 +9,6 @@ from hypothesis import strategies as st
 from llm_compat.evaluation.choices import choice_log_likelihoods, label_log_probabilities
 from llm_compat.evaluation.ensemble import average_log_probabilities
 from llm_compat.evaluation.generation import generate_greedily, is_exact_match
-
-sys.path.insert(0, str(Path(__file__).parent))
 from tiny_models import make_model
 
 MODEL = make_model(width=16, vocabulary=20)

@@ -1,21 +1,17 @@
 import gzip
 import json
 import re
-import sys
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import tiny_models
 from hypothesis import given
 from hypothesis import strategies as st
 from llm_compat.data.examples import split_rows, tokenize_examples
 from llm_compat.data.token_rows import TokenRows
 from toolkit_shared.errors import InputError
-
-sys.path.insert(0, str(Path(__file__).parent))
-import tiny_models
 
 TOKENIZER = tiny_models.make_tokenizer()
 

@@ -3,13 +3,13 @@
 import gzip
 import json
 import random
-import sys
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
 import zstandard
+from generated_logs import Record, arithmetic_task, by_key, choice_task, log_of, only, rewrite
 from hypothesis import given
 from hypothesis import strategies as st
 from llm_compat.data.answers import answer_code, choice_code
@@ -18,9 +18,6 @@ from llm_compat.data.outcomes import NO_ANSWER
 from llm_compat.data.runs import read_details, read_run
 from llm_compat.settings.reading import ReadSettings
 from toolkit_shared.errors import InputError
-
-sys.path.insert(0, str(Path(__file__).parent))
-from generated_logs import Record, arithmetic_task, by_key, choice_task, log_of, only, rewrite
 
 # What a run becomes
 

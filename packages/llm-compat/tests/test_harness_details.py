@@ -1,11 +1,11 @@
 """Runs of lm-evaluation-harness: workers and byte ranges, the texts of items, scores computed anew."""
 
-import sys
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+from generated_logs import Record, arithmetic_task, by_key, choice_task, log_of, only, rewrite
 from hypothesis import given
 from hypothesis import strategies as st
 from llm_compat.data.formats import harness, harness_lines
@@ -13,9 +13,6 @@ from llm_compat.data.generate import GeneratedTask, documents_of
 from llm_compat.data.runs import read_details, read_run
 from llm_compat.settings.reading import ReadSettings
 from toolkit_shared.errors import InputError
-
-sys.path.insert(0, str(Path(__file__).parent))
-from generated_logs import Record, arithmetic_task, by_key, choice_task, log_of, only, rewrite
 
 # Workers
 

@@ -1,8 +1,7 @@
 import re
-import sys
-from pathlib import Path
 
 import pytest
+import tiny_models
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,9 +9,6 @@ from llm_compat.interpolation import interpolate_adapters
 from llm_compat.model.loading import attach_adapter, load_causal_lm
 from llm_compat.model.merging import interpolate_adapter_folders
 from toolkit_shared.errors import InputError
-
-sys.path.insert(0, str(Path(__file__).parent))
-import tiny_models
 
 NAME = "base_model.model.model.layers.0.self_attn.q_proj"
 

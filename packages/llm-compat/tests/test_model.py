@@ -1,17 +1,13 @@
 import re
-import sys
-from pathlib import Path
 
 import pytest
+import tiny_models
 import torch
 from llm_compat.model.head import head_of
 from llm_compat.model.hidden_states import final_hidden_states
 from llm_compat.model.loading import attach_adapter, load_causal_lm, load_tokenizer
 from llm_compat.model.vocabulary import require_same_vocabulary, vocabulary_of
 from toolkit_shared.errors import InputError
-
-sys.path.insert(0, str(Path(__file__).parent))
-import tiny_models
 
 FAMILIES = ["llama", "phi", "gemma2", "granite", "cohere", "gpt2"]
 

@@ -1,6 +1,3 @@
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -11,8 +8,6 @@ from llm_compat.objectives import (
     token_kl,
     wrong_student_mask,
 )
-
-sys.path.insert(0, str(Path(__file__).parent))
 from loss_steps import VOCABULARY, Step, logits, some_targets
 
 # oracles of the loss ----------------------------------------------------------------------------------------

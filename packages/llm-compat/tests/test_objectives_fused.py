@@ -1,6 +1,4 @@
 import math
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -9,10 +7,8 @@ from hypothesis import strategies as st
 from llm_compat.arms import ARMS, arm_named
 from llm_compat.heads import Head, Heads
 from llm_compat.objectives import compatibility_loss, fused_compatibility_loss
-from torch import nn
-
-sys.path.insert(0, str(Path(__file__).parent))
 from loss_steps import VOCABULARY, WIDTH, Step, logits, some_targets
+from torch import nn
 
 
 @pytest.mark.parametrize("name", ARMS)

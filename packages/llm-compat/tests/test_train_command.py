@@ -1,18 +1,14 @@
 import json
 import re
-import sys
-from pathlib import Path
 
 import pytest
+import tiny_models
 import torch
 import yaml
 from llm_compat.cli import ABOUT, COMMANDS
 from peft import PeftModel
 from toolkit_shared import cli
 from transformers import AutoModelForCausalLM
-
-sys.path.insert(0, str(Path(__file__).parent))
-import tiny_models
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
 

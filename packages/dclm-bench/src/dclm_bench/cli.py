@@ -25,7 +25,9 @@ COMMANDS = {
     "train": Command("Train a model of a DataComp-LM scale.", "dclm_bench.commands.train:train"),
     "evaluate": Command("Measure a model on task files.", "dclm_bench.commands.evaluate:evaluate"),
     "score": Command("Recompute CORE, EXTENDED and MMLU.", "dclm_bench.commands.score:score"),
-    "compare": Command("Say whether scores differ by more than noise.", "dclm_bench.commands.compare:compare"),
+    "compare": Command(
+        "Say whether scores differ by more than noise.", "dclm_bench.commands.compare:compare"
+    ),
     "contamination": Command(
         "Find evaluation questions in training text.", "dclm_bench.commands.contamination:contamination"
     ),

@@ -9,7 +9,6 @@ from toolkit_shared.errors import InputError
 
 VOCABULARY = 50_432
 SEQUENCE_LENGTH = 2048
-TOKENS_PER_PARAMETER = 20
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

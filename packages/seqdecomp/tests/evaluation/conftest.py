@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from seqdecomp.data.tokenizer import ByteTokenizer
-from seqdecomp.evaluation.scoring import Scorer
+from toolkit_shared.evaluation.scorer import Scorer
 from torch import Tensor, nn
 
 VOCABULARY = 257

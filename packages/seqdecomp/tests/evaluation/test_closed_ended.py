@@ -11,8 +11,8 @@ from seqdecomp.evaluation.closed_ended import (
     parse_question,
     read_choice_set,
 )
-from seqdecomp.evaluation.scoring import Scorer
 from toolkit_shared.errors import InputError
+from toolkit_shared.evaluation.scorer import Scorer
 
 # The two forms in which the sets write their options.
 LECTURE = {

@@ -231,7 +231,7 @@ def test_a_folder_without_a_model_and_a_vocabulary_too_small_are_one_line(
     assert seqdecomp("eval", "nowhere", "--data", "piqa.jsonl") == 2
     assert capsys.readouterr().err == (
         "seqdecomp eval: error: nowhere: no model here (config.json is missing); "
-        "give a folder written by seqdecomp train\n"
+        "give a folder with it and the weights\n"
     )
     shutil.rmtree(model)
     OpenLM(vocab_size=200, width=16, num_layers=1, num_heads=2, max_length=256).save_pretrained(model)

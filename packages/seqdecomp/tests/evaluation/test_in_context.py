@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 from seqdecomp.evaluation.continuations import ContinuationScore, score_continuations
-from seqdecomp.evaluation.examples import Example, read_examples
 from seqdecomp.evaluation.in_context import best_option, evaluate_in_context, few_shot_prefixes
-from seqdecomp.evaluation.scoring import Scorer
 from seqdecomp.evaluation.tasks import PAPER_TASKS, Task, task_of_file
 from toolkit_shared.errors import InputError
+from toolkit_shared.evaluation.scorer import Scorer
+from toolkit_shared.evaluation.task_files import Question, read_task_file
 
 CHOICES = [
     {"query": "Question: what is red?\n", "choices": ["a rose", "snow", "the deep sea"], "gold": 0},
@@ -28,25 +28,15 @@ LANGUAGE = [
 GENERATION = [{"context": "Who wrote Emma?", "answer": "Jane Austen", "aliases": ["Austen", "J. Austen"]}]
 
 
-@pytest.mark.parametrize(
-    ("records", "kind", "context", "answer"),
-    [
-        (CHOICES, "multiple choice", "Question: what is red?", "a rose"),
-        (SCHEMA, "schema", "Ann called Bea so Bea", "rang."),
-        (LANGUAGE, "language modeling", "CITIES: The capital of France", "Paris"),
-        (GENERATION, "generation", "Who wrote Emma?", "Jane Austen"),
-    ],
-)
-def test_the_shape_of_a_file_is_known_by_its_fields(write_records, records, kind, context, answer):
-    found, examples = read_examples(write_records("task.jsonl", records))
-    assert (found, examples[0].context, examples[0].answer) == (kind, context, answer)
-    assert len(examples) == len(records)
+def read(path):
+    file = read_task_file(path)
+    return file.kind, file.questions
 
 
 def test_the_choice_with_the_lowest_mean_loss_is_taken(
     write_records, bigram_scorer, tokenizer, expected_loss
 ):
-    kind, examples = read_examples(write_records("t.jsonl", CHOICES))
+    kind, examples = read(write_records("t.jsonl", CHOICES))
     task = Task(name="t", continuation_delimiter="\nAnswer: ")
     result = evaluate_in_context(bigram_scorer, tokenizer, task, kind, examples)
     losses = [
@@ -71,7 +61,7 @@ def test_mean_and_sum_choose_differently_between_long_and_short():
 def test_a_schema_takes_the_context_after_which_the_ending_is_likeliest(
     write_records, bigram_scorer, tokenizer, expected_loss
 ):
-    kind, examples = read_examples(write_records("winograd_wsc.jsonl", SCHEMA))
+    kind, examples = read(write_records("winograd_wsc.jsonl", SCHEMA))
     result = evaluate_in_context(bigram_scorer, tokenizer, Task(name="t"), kind, examples)
     losses = [expected_loss(context, " rang.").mean() for context in examples[0].contexts]
     assert result.is_correct == (bool(np.argmin(losses) == 1),)
@@ -79,7 +69,7 @@ def test_a_schema_takes_the_context_after_which_the_ending_is_likeliest(
 
 
 def test_a_continuation_counts_only_when_every_token_is_the_likeliest(write_records, reciting, tokenizer):
-    kind, examples = read_examples(write_records("t.jsonl", LANGUAGE))
+    kind, examples = read(write_records("t.jsonl", LANGUAGE))
     recited = [f"{e.context}\nAnswer: {e.answer}" for e in examples]
     recited[1] = recited[1].replace("Madrid", "Madrix")
     task = Task(name="t", continuation_delimiter="\nAnswer: ", has_categories=True)
@@ -90,7 +80,7 @@ def test_a_continuation_counts_only_when_every_token_is_the_likeliest(write_reco
 
 
 def test_a_generated_answer_may_be_any_alias_after_normalisation(write_records, reciting, tokenizer):
-    kind, examples = read_examples(write_records("t.jsonl", GENERATION))
+    kind, examples = read(write_records("t.jsonl", GENERATION))
     outcomes = {}
     for output in ("\n\nThe Austen.\nBorn in 1775", "jane austen!", "Jane Austen wrote it", "Eyre"):
         scorer = reciting(f"Who wrote Emma?{output}")
@@ -109,7 +99,7 @@ def test_a_generated_answer_may_be_any_alias_after_normalisation(write_records, 
 
 
 def test_the_prompt_is_joined_of_the_tasks_strings():
-    examples = [Example((f"Q{i}",), (f"A{i}",)) for i in range(2)]
+    examples = [Question((f"Q{i}",), (f"A{i}",)) for i in range(2)]
     task = Task(
         name="t",
         num_fewshot=1,
@@ -125,7 +115,7 @@ def test_the_prompt_is_joined_of_the_tasks_strings():
 
 
 def test_examples_are_others_and_do_not_depend_on_how_many_are_asked():
-    examples = [Example((f"Q{i}",), (f"A{i}",)) for i in range(20)]
+    examples = [Question((f"Q{i}",), (f"A{i}",)) for i in range(20)]
     task = Task(name="t", num_fewshot=5)
     prefixes = few_shot_prefixes(task, examples, 20, seed=1)
     for index, prefix in enumerate(prefixes):
@@ -137,7 +127,7 @@ def test_examples_are_others_and_do_not_depend_on_how_many_are_asked():
 
 
 def test_examples_of_a_task_with_categories_come_from_the_questions_own():
-    examples = [Example((f"Q{i}",), ("A",), 0, "even" if i % 2 == 0 else "odd") for i in range(12)]
+    examples = [Question((f"Q{i}",), ("A",), 0, "even" if i % 2 == 0 else "odd") for i in range(12)]
     task = Task(name="t", num_fewshot=3, has_categories=True)
     for index, prefix in enumerate(few_shot_prefixes(task, examples, 12, seed=0)):
         shown = [int(line.split()[0][1:]) for line in prefix.strip().split("\n")]
@@ -180,25 +170,3 @@ def test_the_papers_fourteen_tasks_have_their_shots():
     assert {name: task.num_fewshot for name, task in PAPER_TASKS.items()} == shots
     assert task_of_file("lambada_openai").name == "lambada"
     assert task_of_file("unheard_of") is None
-
-
-@pytest.mark.parametrize(
-    ("records", "message"),
-    [
-        ([], "holds no example; give a file with one object a line"),
-        ([{**CHOICES[0], "gold": 3}], "line 1: field 'gold' is 3; it must be a number from 0 to 2"),
-        (
-            [CHOICES[0], SCHEMA[0]],
-            "line 2: fields context_options, continuation, gold are no multiple choice",
-        ),
-        ([{"context": "a", "continuation": " "}], "line 1: field 'continuation' is ' '; it must be a text"),
-        ([{**CHOICES[0], "choices": "ab"}], "line 1: field 'choices' is 'ab'; it must be a list of texts"),
-        ([{"text": "a"}], "line 1: fields text are no in-context example; expected"),
-    ],
-)
-def test_a_wrong_record_is_refused_with_its_place(write_records, records, message):
-    path = write_records("t.jsonl", records)
-    with pytest.raises(InputError) as error:
-        read_examples(path)
-    assert str(error.value).startswith(f"{path}: {message}")
-    assert "\n" not in str(error.value)

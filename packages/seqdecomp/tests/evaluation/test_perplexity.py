@@ -15,8 +15,8 @@ from seqdecomp.evaluation.perplexity import (
     evaluate_perplexity,
     parse_bands,
 )
-from seqdecomp.evaluation.scoring import Scorer
 from toolkit_shared.errors import InputError
+from toolkit_shared.evaluation.scorer import Scorer
 from toolkit_shared.language_model import OpenLM
 
 

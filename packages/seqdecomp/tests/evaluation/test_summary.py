@@ -1,6 +1,7 @@
-"""The paper's averages, from its own task rows."""
+"""Shares with their intervals, and the paper's averages, from its own task rows."""
 
 import pytest
+from seqdecomp.evaluation.accuracy import Accuracy
 from seqdecomp.evaluation.summary import GROUPS, REGULAR_TASKS, average_of_groups, summarize_regular
 
 # The rows of the 1B model, in the order piqa, copa, openbookqa, lambada, hellaswag, winograd, winogrande,
@@ -44,3 +45,13 @@ def test_a_group_without_any_task_has_no_mean():
     summary = summarize_regular({"piqa": 0.5})
     assert summary.partial_groups == {"CSR": 0.5, "LU": None, "RC": None, "WK": None}
     assert len(summary.missing) == 13
+
+
+def test_wilson_interval_is_that_of_the_tables():
+    # 15 of 20: 0.5313 to 0.8881 (worked by hand from Wilson's formula, z = 1.96)
+    low, high = Accuracy(15, 20).interval()
+    assert (round(low, 4), round(high, 4)) == (0.5313, 0.8881)
+    assert Accuracy(0, 10).interval()[0] == 0.0
+    assert Accuracy(10, 10).interval()[1] == pytest.approx(1.0)
+    assert Accuracy(0, 0).value is None
+    assert Accuracy(0, 0).interval() is None

@@ -11,6 +11,7 @@ from toolkit_shared.training.trainer import (
     Throughput,
     is_first_process,
     make_trainer,
+    recount_micro_steps,
     run_trainer,
     trainer_defaults,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "Throughput",
     "is_first_process",
     "make_trainer",
+    "recount_micro_steps",
     "run_trainer",
     "trainer_defaults",
 ]

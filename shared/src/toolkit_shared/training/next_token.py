@@ -18,6 +18,7 @@ from toolkit_shared.language_model.objectives import (
 )
 from toolkit_shared.optimization import cosine_schedule, parameter_groups
 from toolkit_shared.step_log import StepLog, read_lines
+from toolkit_shared.training.trainer import recount_micro_steps
 
 METRICS = "metrics.jsonl"
 Batch = Mapping[str, Any]
@@ -140,12 +141,7 @@ class NextTokenTraining(LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Count finished steps in micro-batches of this run, whose accumulation may be another."""
-        loops = checkpoint["loops"]["fit_loop"]
-        micro_steps = checkpoint["global_step"] * self.trainer.accumulate_grad_batches
-        for counts in loops["epoch_loop.batch_progress"].values():
-            if isinstance(counts, dict):
-                ready = counts["ready"]
-                counts.update({name: micro_steps - (ready - value) for name, value in counts.items()})
+        recount_micro_steps(checkpoint, self.trainer.accumulate_grad_batches)
 
     def _losses(self, input_ids: Tensor, targets: Tensor, document_ids: Tensor | None) -> LossSums:
         if self.chunk_tokens == 0:

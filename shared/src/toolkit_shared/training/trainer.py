@@ -250,6 +250,20 @@ def run_trainer(
         raise KeyboardInterrupt from None
 
 
+def recount_micro_steps(checkpoint: dict[str, Any], accumulation: int) -> None:
+    """Count a checkpoint's finished steps in micro-batches of a run with another accumulation, in place.
+
+    Args:
+        checkpoint: As Lightning hands it to `on_load_checkpoint`.
+        accumulation: Micro-batches of a step of the run that goes on.
+    """
+    micro_steps = checkpoint["global_step"] * accumulation
+    for counts in checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"].values():
+        if isinstance(counts, dict):
+            ready = counts["ready"]
+            counts.update({name: micro_steps - (ready - value) for name, value in counts.items()})
+
+
 def _strategy(name: str, *, on_cuda: bool, devices: int) -> Any:
     if name == "fsdp2":
         from lightning.pytorch.strategies import ModelParallelStrategy

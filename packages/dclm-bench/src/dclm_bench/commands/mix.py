@@ -44,7 +44,7 @@ def mix(
     from toolkit_shared.cli import emit
     from toolkit_shared.progress import progress_bar
 
-    from dclm_bench.mixing import mix_datasets
+    from dclm_bench.mixing.mixture import mix_datasets
 
     with progress_bar(None, "mix", "shards") as progress:
         report = mix_datasets(

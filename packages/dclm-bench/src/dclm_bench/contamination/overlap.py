@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from toolkit_shared.evaluation.task_files import Question
 
-from dclm_bench.data.task_files import Question
 from dclm_bench.text.character_properties import ALPHANUMERIC
 from dclm_bench.text.code_points import code_points
 from dclm_bench.text.hashes import Hashes, ngram_hashes, token_hashes

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 from toolkit_shared.errors import InputError
+from toolkit_shared.evaluation.task_files import Question
 
 from dclm_bench.contamination.overlap import content_tokens
 from dclm_bench.contamination.searching import read_task_files
 from dclm_bench.data.page import Page
-from dclm_bench.data.task_files import Question
 from dclm_bench.steps.step import Rule, Step
 from dclm_bench.text.hashes import Hashes, ngram_hashes
 from dclm_bench.text.word_breaks import words

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from toolkit_shared.errors import InputError
+from toolkit_shared.evaluation.task_files import SUFFIXES, TaskFile, read_task_file
 from toolkit_shared.execution import map_shards
 from toolkit_shared.records import BadRecord, expand_inputs
 
@@ -22,7 +23,6 @@ from dclm_bench.contamination.overlap import (
 )
 from dclm_bench.data.inputs import find_inputs
 from dclm_bench.data.reading import read_pages
-from dclm_bench.data.task_files import SUFFIXES, TaskFile, read_task_file
 
 Found = dict[int, npt.NDArray[np.bool_]]
 

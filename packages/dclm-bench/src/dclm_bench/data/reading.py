@@ -82,10 +82,12 @@ def _parquet_pages(path: Path, text_field: str, on_bad: OnBad) -> Iterator[Page]
     import pyarrow.parquet as pq
 
     try:
-        file = pq.ParquetFile(path)
+        # an open file, for pyarrow takes a name such as a:b for an address
+        source = pa.OSFile(str(path))
+        file = pq.ParquetFile(source)
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{path}: no Parquet file ({_one_line(error)}); check the file") from None
-    with file:
+    with source, file:
         schema = file.schema_arrow
         field = _text_column(path, schema, text_field)
         as_json = {name for name in schema.names if schema.field(name).metadata == JSON_COLUMN}

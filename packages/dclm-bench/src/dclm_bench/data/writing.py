@@ -51,7 +51,8 @@ def _write_parquet(path: Path, pages: Sequence[Page]) -> int:
     schema = pa.schema([_field(name, pages) for name in names])
     with (
         atomic_path(path) as temporary,
-        pq.ParquetWriter(temporary, schema, compression="zstd", compression_level=_ZSTD_LEVEL) as writer,
+        open(temporary, "wb") as file,  # pyarrow takes a name such as a:b for an address
+        pq.ParquetWriter(file, schema, compression="zstd", compression_level=_ZSTD_LEVEL) as writer,
     ):
         for group in _row_groups(pages):
             rows = [page.to_json() for page in group]

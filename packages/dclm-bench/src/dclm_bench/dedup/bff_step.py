@@ -224,6 +224,8 @@ def bff_dedup(
 
     Raises:
         InputError: a parameter is out of range.
+
+    Source: arXiv 2406.11794, section 4.2; official `dedup/bff`.
     """
     options = BffOptions(
         mode=remove_type,

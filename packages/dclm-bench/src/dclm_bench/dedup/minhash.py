@@ -104,11 +104,6 @@ def band_keys(found: UInt32s, bands: int) -> UInt64s:
     return keys
 
 
-def estimated_similarity(first: UInt32s, second: UInt32s) -> float:
-    """The share of equal minima: the Jaccard similarity, with a standard error of 0.012 at 1,395 hashes."""
-    return float(np.mean(first == second))
-
-
 @compiled
 def _fill_signatures(
     shingles: UInt32s, counts: Int64s, multipliers: UInt32s, masks: UInt32s, found: UInt32s

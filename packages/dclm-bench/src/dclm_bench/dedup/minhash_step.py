@@ -157,6 +157,8 @@ def minhash_dedup(
 
     Raises:
         InputError: a parameter is out of range.
+
+    Source: arXiv 2406.11794, section 4.2 and its appendix; see `dedup.minhash`.
     """
     if preset is not None:
         if preset not in PRESETS:

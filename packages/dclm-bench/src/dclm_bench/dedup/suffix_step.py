@@ -116,6 +116,8 @@ def suffix_dedup(min_tokens: int = 50, keep: Keep = "first") -> SuffixDedup:
 
     Raises:
         InputError: a parameter is out of range.
+
+    Source: Lee et al. (2021), ExactSubstr; see `dedup.suffix`.
     """
     if min_tokens < 1:
         raise InputError(f"suffix_dedup: min_tokens {min_tokens} is below 1")

@@ -41,7 +41,7 @@ def evaluate_local(
     from dclm_bench.evaluation.causal_lm import load_model
 
     chosen = find_tasks(paths, only)
-    language_model, used = load_model(
+    scorer, used = load_model(
         model,
         tokenizer=tokenizer,
         device=device,
@@ -56,10 +56,10 @@ def evaluate_local(
         "match": match,
         "seed": seed,
     }
-    results = ask_all(language_model, used, chosen, **asking, progress=progress)
+    results = ask_all(scorer, used, chosen, **asking, progress=progress)
     of_the_model = {
         "tokenizer": used.name,
-        "max_length": language_model.max_length,
+        "max_length": scorer.max_length,
         "precision": precision,
     }
     document = score_document(

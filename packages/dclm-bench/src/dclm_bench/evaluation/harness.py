@@ -3,16 +3,19 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from toolkit_shared.errors import InputError
+from toolkit_shared.evaluation.task_files import SUFFIXES, read_task_file, task_name
 from toolkit_shared.records import expand_inputs
 
-from dclm_bench.data.task_files import SUFFIXES, read_task_file, task_name
 from dclm_bench.evaluation.aggregates import Scores, summary_fields
-from dclm_bench.evaluation.in_context import LanguageModel, TaskResult, ask_task
+from dclm_bench.evaluation.in_context import TaskResult, ask_task
 from dclm_bench.evaluation.tasks import Task, core_names, tasks
 from dclm_bench.tokenization.tokenizers import Tokenizer
+
+if TYPE_CHECKING:
+    from toolkit_shared.evaluation.scorer import Scorer
 
 
 def find_tasks(paths: Sequence[str | Path], names: Sequence[str] = ()) -> list[tuple[Task, Path]]:
@@ -60,7 +63,7 @@ def find_tasks(paths: Sequence[str | Path], names: Sequence[str] = ()) -> list[t
 
 
 def ask_all(
-    model: LanguageModel,
+    scorer: "Scorer",
     tokenizer: Tokenizer,
     chosen: Sequence[tuple[Task, Path]],
     *,
@@ -70,7 +73,7 @@ def ask_all(
     """The answers to each task, asked one after the other.
 
     Args:
-        model: The model.
+        scorer: The model.
         tokenizer: Its tokenizer.
         chosen: What `find_tasks` gives.
         told: Called with each result.
@@ -78,7 +81,7 @@ def ask_all(
     """
     results = []
     for task, path in chosen:
-        result = ask_task(model, tokenizer, task, read_task_file(path), **settings)
+        result = ask_task(scorer, tokenizer, task, read_task_file(path), **settings)
         results.append(result)
         if told is not None:
             told(result)

@@ -3,56 +3,24 @@
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 from toolkit_shared.errors import InputError
+from toolkit_shared.evaluation.rows import continuation_rows, prompt_rows
+from toolkit_shared.evaluation.task_files import Question, QuestionKind, TaskFile
 
-from dclm_bench.data.task_files import Question, QuestionKind, TaskFile
 from dclm_bench.evaluation.aggregates import mean
 from dclm_bench.evaluation.answers import Match, final_answer, is_right
-from dclm_bench.evaluation.prompts import (
-    Row,
-    continuation_row,
-    few_shot_prefixes,
-    prompt_row,
-    question_prompt,
-)
+from dclm_bench.evaluation.prompts import few_shot_prefixes, question_prompt
 from dclm_bench.evaluation.tasks import Task
 from dclm_bench.tokenization.tokenizers import Tokenizer
 
-Progress = Callable[[int], None]
+if TYPE_CHECKING:
+    from toolkit_shared.evaluation.scorer import Progress, Scorer
+
 _SPARE_TOKENS = 10  # of an answer, beyond the longest of the file; LLM-Foundry's number
-
-
-@dataclass(frozen=True)
-class TokenScores:
-    """The scored tokens of a row: their losses in nats, and whether each is the most probable one."""
-
-    losses: npt.NDArray[np.float64]
-    is_best: npt.NDArray[np.bool_]
-
-
-class LanguageModel(Protocol):
-    """What an evaluation needs of a model."""
-
-    max_length: int
-    """Most input tokens of a row."""
-
-    def score(self, rows: Sequence[Row], progress: Progress | None = None) -> list[TokenScores]:
-        """The scores of the last `num_scored` tokens of each row, in the order given."""
-        ...
-
-    def go_on(
-        self,
-        rows: Sequence[Row],
-        max_new_tokens: int,
-        is_complete: Callable[[list[int]], bool],
-        progress: Progress | None = None,
-    ) -> list[list[int]]:
-        """The most probable next tokens after each row, until `is_complete` says so of them or their most."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -101,7 +69,7 @@ def best_option(losses: Sequence[npt.NDArray[np.float64]]) -> int:
 
 
 def ask_task(
-    model: LanguageModel,
+    scorer: "Scorer",
     tokenizer: Tokenizer,
     task: Task,
     file: TaskFile,
@@ -111,7 +79,7 @@ def ask_task(
     max_new_tokens: int | None = None,
     match: Match = "prefix",
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: "Progress | None" = None,
 ) -> TaskResult:
     """Put the questions of a file to a model.
 
@@ -120,7 +88,7 @@ def ask_task(
     Generation: a greedy answer, of which what follows the chain of thought begins with an accepted one.
 
     Args:
-        model: The model.
+        scorer: The model.
         tokenizer: Its tokenizer.
         task: How it is asked; its examples come from the whole file.
         file: The questions.
@@ -140,7 +108,7 @@ def ask_task(
     if file.kind != task.kind:
         raise InputError(f"{task.name}: its questions are {task.kind}, and those of the file {file.kind}")
     known = {group for group, _ in task.group_sizes}
-    unknown = sorted({question.group for question in file.questions} - known) if known else []
+    unknown = sorted({question.category for question in file.questions} - known) if known else []
     if unknown:
         raise InputError(
             f"{task.name}: the group {unknown[0]!r} of a question is none of {', '.join(sorted(known))}"
@@ -150,11 +118,11 @@ def ask_task(
     before = few_shot_prefixes(task, file.questions, len(asked), num_fewshot=shots, seed=seed)
     if file.kind == "generation":
         new = max_new_tokens or longest_answer(tokenizer, task, file.questions)
-        flags, cut, outputs = _generated(model, tokenizer, task, asked, before, new, match, progress)
+        flags, cut, outputs = _generated(scorer, tokenizer, task, asked, before, new, match, progress)
     else:
-        flags, cut = _chosen(model, tokenizer, task, file.kind, asked, before, progress)
+        flags, cut = _chosen(scorer, tokenizer, task, file.kind, asked, before, progress)
         outputs = ()
-    groups = tuple(question.group for question in asked)
+    groups = tuple(question.category for question in asked)
     return TaskResult(task, flags, groups, len(file.questions), cut, outputs)
 
 
@@ -169,22 +137,26 @@ def longest_answer(tokenizer: Tokenizer, task: Task, questions: Sequence[Questio
 
 
 def _chosen(
-    model: LanguageModel,
+    scorer: "Scorer",
     tokenizer: Tokenizer,
     task: Task,
     kind: QuestionKind,
     asked: Sequence[Question],
     before: Sequence[str],
-    progress: Progress | None,
+    progress: "Progress | None",
 ) -> tuple[tuple[bool, ...], int]:
     """Whether each question is answered rightly by the losses of its options, and prompts that were cut."""
-    rows = [
-        continuation_row(tokenizer, prefix + question_prompt(task, context), answer, model.max_length)
+    pairs = [
+        (prefix + question_prompt(task, context), answer)
         for prefix, question in zip(before, asked, strict=True)
         for context in question.contexts
         for answer in question.answers
     ]
-    scores = iter(model.score(rows, progress))
+    rows = continuation_rows(
+        pairs, encode=_encode(tokenizer), end_of_text=tokenizer.eot_id, max_length=scorer.max_length
+    )
+    ids, scored = [row.ids for row in rows], [row.num_scored for row in rows]
+    scores = iter(scorer.score_all(ids, scored, progress=progress))
     flags = []
     for question in asked:
         options = [next(scores) for _ in range(len(question.contexts) * len(question.answers))]
@@ -196,39 +168,52 @@ def _chosen(
 
 
 def _generated(
-    model: LanguageModel,
+    scorer: "Scorer",
     tokenizer: Tokenizer,
     task: Task,
     asked: Sequence[Question],
     before: Sequence[str],
     max_new_tokens: int,
     match: Match,
-    progress: Progress | None,
+    progress: "Progress | None",
 ) -> tuple[tuple[bool, ...], int, tuple[str, ...]]:
     """Whether each answer is right, prompts that were cut, and the answers."""
-    rows = [
-        prompt_row(
-            tokenizer, prefix + question_prompt(task, question.context), model.max_length, max_new_tokens
-        )
-        for prefix, question in zip(before, asked, strict=True)
-    ]
+    rows = prompt_rows(
+        [
+            prefix + question_prompt(task, question.context)
+            for prefix, question in zip(before, asked, strict=True)
+        ],
+        encode=_encode(tokenizer),
+        end_of_text=tokenizer.eot_id,
+        max_length=scorer.max_length,
+        max_new_tokens=max_new_tokens,
+    )
 
     def text_of(ids: list[int]) -> str:
         return tokenizer.decode(ids).decode("utf-8", "replace")
 
     def is_complete(ids: list[int]) -> bool:
-        if ids[-1] == tokenizer.eot_id:
-            return True
         text = text_of(ids)
         if task.stop_texts:
             return any(stop in text for stop in task.stop_texts)
         # Else the first line counts that is not empty, and is complete with its end.
         return "\n" in text.lstrip()
 
-    outputs = tuple(text_of(ids) for ids in model.go_on(rows, max_new_tokens, is_complete, progress))
+    answers = scorer.answer(
+        [row.ids for row in rows],
+        max_new_tokens=max_new_tokens,
+        eos_id=tokenizer.eot_id,
+        is_complete=is_complete,
+        progress=progress,
+    )
+    outputs = tuple(map(text_of, answers))
     counted = [output if task.stop_texts else output.strip().partition("\n")[0] for output in outputs]
     flags = tuple(
         is_right(final_answer(output, task.stop_texts, task.cot_delimiter), question.answers, match)
         for output, question in zip(counted, asked, strict=True)
     )
     return flags, sum(row.is_cut for row in rows), outputs
+
+
+def _encode(tokenizer: Tokenizer) -> Callable[[Sequence[str]], list[npt.NDArray[np.uint32]]]:
+    return lambda texts: [tokenizer.encode(text) for text in texts]

@@ -63,10 +63,7 @@ def heuristics_arms(split: Split) -> Arms:
 
 
 def dedup_arms(split: Split, settings: ExperimentSettings) -> Arms:
-    """An English pool with exact copies planted in it, what BFF leaves of that, and the pool without copies.
-
-    Source: the Bloom filter as DCLM-Baseline uses it: mode old-both, 13-grams, threshold 0.8.
-    """
+    """An English pool with exact copies planted in it, what BFF leaves of it, and the pool without copies."""
     unique: list[str] = []
     size = 0
     for page in split.pool:
@@ -77,18 +74,26 @@ def dedup_arms(split: Split, settings: ExperimentSettings) -> Arms:
     copied = rng.choice(len(unique), size=round(len(unique) * settings.copied_fraction), replace=False)
     planted = [*unique, *(unique[index] for index in copied.tolist() for _ in range(settings.num_copies))]
     planted = [planted[index] for index in rng.permutation(len(planted)).tolist()]
-    pages = [Page(text) for text in planted]
+    return {
+        COPIES: planted,
+        DEDUPLICATED: [text for text in bff_texts(planted) if text],
+        UNIQUE: unique,
+    }
+
+
+def bff_texts(texts: Sequence[str]) -> list[str | None]:
+    """What BFF leaves of each text when these are all there are; None where it drops the page.
+
+    Source: the Bloom filter as DCLM-Baseline uses it: mode old-both, 13-grams, threshold 0.8.
+    """
+    pages = [Page(text) for text in texts]
     step = make_step(
         "bff_dedup",
         {"remove_type": "old-both", "min_ngram_size": 13, "max_ngram_size": 13}
         | {"filtering_threshold": 0.8, "fp_rate": 0.01},
     )
     kept = keep_of_corpus(cast(CorpusStep, step), pages)
-    return {
-        COPIES: planted,
-        DEDUPLICATED: [page.text for page, keep in zip(pages, kept, strict=True) if keep and page.text],
-        UNIQUE: unique,
-    }
+    return [page.text if keep else None for page, keep in zip(pages, kept, strict=True)]
 
 
 def require_text(arms: Mapping[str, Sequence[str]]) -> str:

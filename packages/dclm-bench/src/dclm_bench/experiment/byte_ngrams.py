@@ -13,7 +13,6 @@ ORDER = 5
 SEPARATOR = b"\n\n"
 _FIRST_SLOTS = 1 << 16
 Bytes = npt.NDArray[np.uint8]
-Slots = npt.NDArray[np.int64]
 
 
 class ByteNgrams(NamedTuple):
@@ -30,11 +29,6 @@ class ByteNgrams(NamedTuple):
     counts: npt.NDArray[np.int32]
     followers: npt.NDArray[np.int32]
     kinds: npt.NDArray[np.int32]
-
-    @property
-    def num_strings(self) -> int:
-        """How many different strings were counted, the empty one included."""
-        return int(np.count_nonzero(self.keys))
 
 
 def train_byte_ngrams(text: bytes) -> ByteNgrams:

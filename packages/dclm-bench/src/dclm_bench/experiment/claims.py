@@ -113,16 +113,12 @@ def run_task(task: RunTask) -> Found:
     """Do one run, from the kept texts."""
     texts = _cached_texts(Path(task.out) / TEXTS)
     if task.witness:
-        import torch
+        from toolkit_shared.threads import one_thread
 
         from dclm_bench.experiment.witness import run_witness
 
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
+        with one_thread():
             return run_witness(texts, task.split, task.settings)
-        finally:
-            torch.set_num_threads(threads)
     from dclm_bench.experiment.runs import run_split
 
     return run_split(texts, task.split, task.settings)

@@ -9,6 +9,7 @@ from typing import Any
 STRICT, DETECT = "strict", "detect"
 ENCODINGS = (STRICT, DETECT)
 
+_GZIP_START = b"\x1f\x8b"
 _CHUNK_SIZE = re.compile(rb"([0-9a-fA-F]{1,15})[ \t]*(?:;[^\r\n]*)?\r?\n")
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?\s*([^\s\"';,]+)", re.IGNORECASE)
 _BYTE_ORDER_MARKS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
@@ -77,13 +78,18 @@ def undo_encodings(body: bytes, http: Mapping[str, str], max_bytes: int) -> byte
     return body
 
 
+def looks_encoded(body: bytes) -> bool:
+    """Whether the body begins as a chunked or a gzipped one does; text may begin so, too."""
+    return body.startswith(_GZIP_START) or _CHUNK_SIZE.match(body) is not None
+
+
 def is_encoded(body: bytes, http: Mapping[str, str]) -> bool:
     """Whether the body still has a transfer or content encoding that its headers declare."""
     transfer, content = http.get("transfer-encoding", ""), http.get("content-encoding", "")
     if not transfer and not content:
         return False
     return ("chunked" in transfer.lower() and _CHUNK_SIZE.match(body) is not None) or (
-        "gzip" in content.lower() and body.startswith(b"\x1f\x8b")
+        "gzip" in content.lower() and body.startswith(_GZIP_START)
     )
 
 
@@ -98,7 +104,7 @@ def _undo(name: str, body: bytes, max_bytes: int) -> bytes:
     if name == "chunked":
         return _join_chunks(body) if _CHUNK_SIZE.match(body) else body
     if name in ("gzip", "x-gzip"):
-        return _inflate(body, 31, max_bytes) if body.startswith(b"\x1f\x8b") else body
+        return _inflate(body, 31, max_bytes) if body.startswith(_GZIP_START) else body
     if name == "deflate":
         # by the standard zlib's format, by the habit of some servers bare
         if body[0] & 0x0F == 8 and int.from_bytes(body[:2], "big") % 31 == 0:

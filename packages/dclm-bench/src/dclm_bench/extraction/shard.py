@@ -104,7 +104,7 @@ def _text(
     try:
         if not detect:
             html = encodings.decode_strict(body)
-            if encodings.is_encoded(body, record.http):
+            if encodings.looks_encoded(body) and encodings.is_encoded(body, record.http):
                 losses.note(STILL_ENCODED, record.place, "--encoding detect undoes it")
         else:
             if extract is not None and (media := encodings.media_type(record.http)) not in HTML_TYPES:

@@ -28,18 +28,26 @@ class CrawlRecord:
     """A `response` or `conversion` record.
 
     Attributes:
-        headers: The WARC headers; of a repeated one the last.
-        http: What the HTTP headers say of the body's type and encodings, by names in lower case.
+        headers: The WARC headers; of a repeated one, in whatever case, the first value.
+        http_headers: The HTTP headers as the parser gives them; None where there are none.
         body: What follows the headers, as it was recorded.
         warcinfo: The text of the last `warcinfo` record before this one.
         place: File and record, for messages.
     """
 
     headers: dict[str, str]
-    http: dict[str, str]
+    http_headers: Any
     body: bytes
     warcinfo: str | None
     place: str
+
+    @property
+    def http(self) -> dict[str, str]:
+        """What the HTTP headers say of the body's type and encodings, by names in lower case."""
+        # looked up when it is asked for, since most pages do not need it
+        if (found := self.http_headers) is None:  # missing even in some records that should have them
+            return {}
+        return {name: value for name in BODY_HEADERS if (value := found.get(name)) is not None}
 
 
 def read_warc(
@@ -113,7 +121,7 @@ class _Reader:
                 if held is not None and (found := self._settled(held)) is not None:
                     yield found
                 held = None
-                self.last_byte, self.last_headers = record.stream_pos, dict(record.headers)
+                self.last_byte, self.last_headers = record.stream_pos, _headers_of(record)
                 if record.record_type == self.warcinfo_type:
                     self._take_warcinfo(record)
                     continue
@@ -142,7 +150,7 @@ class _Reader:
                 if self.number < skipped:
                     self.number += 1
                     continue
-                held = self._read(record, dict(record.headers))
+                held = self._read(record, _headers_of(record))
                 if held.missing:
                     if getattr(stream, "corrupt", False):
                         continue  # counted when it was found, as is a file that ends
@@ -171,10 +179,7 @@ class _Reader:
         length = record.content_length
         too_large = length > self.max_body_bytes
         body = b"" if too_large else record.reader.read()
-        http = {}
-        if (found := record.http_headers) is not None:  # missing even in some records that should have them
-            http = {name: value for name in BODY_HEADERS if (value := found.get(name)) is not None}
-        crawled = CrawlRecord(headers, http, body, self.warcinfo, place)
+        crawled = CrawlRecord(headers, record.http_headers, body, self.warcinfo, place)
         return _Held(crawled, 0 if too_large else max(length - len(body), 0), too_large)
 
     def _settled(self, held: _Held) -> CrawlRecord | None:
@@ -204,6 +209,14 @@ class _Reader:
             self.losses.note(CUT_OFF_FILE, place, damaged=True)
         else:
             self.losses.lose(BROKEN_GZIP, place, what)
+
+
+def _headers_of(record: Any) -> dict[str, str]:
+    """The WARC headers as `dict(record.headers)` has them, which takes the parser five times as long."""
+    pairs = list(record.headers.items())
+    if len({name.lower() for name, _ in pairs}) == len(pairs):
+        return dict(pairs)
+    return dict(record.headers)
 
 
 def _is_damaged(stream: Any) -> bool:

@@ -67,8 +67,9 @@ class AuditRows:
 
 def write_audit(path: Path, rows: AuditRows) -> None:
     """Write the rows of a shard; equal rows give equal bytes."""
-    with atomic_path(path) as temporary:
-        pq.write_table(rows.to_table(), temporary, compression="zstd", compression_level=3, version="2.6")
+    # an open file, for pyarrow takes a name such as a:b for an address
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        pq.write_table(rows.to_table(), file, compression="zstd", compression_level=3, version="2.6")
 
 
 def audit_files(out: Path, number: int) -> list[Path]:
@@ -86,7 +87,8 @@ def read_audit(
     """
     for path in audit_files(out, number):
         try:
-            table = pq.read_table(path, columns=None if columns is None else list(columns))
+            with pa.OSFile(str(path)) as file:
+                table = pq.read_table(file, columns=None if columns is None else list(columns))
         except (OSError, pa.ArrowException, KeyError) as error:
             raise InputError(f"{path}: the audit cannot be read ({error}); run the recipe again") from None
         yield int(path.stem), table

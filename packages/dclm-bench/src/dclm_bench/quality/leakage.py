@@ -2,32 +2,11 @@
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 Marks = npt.NDArray[np.uint64]
-
-
-@dataclass(frozen=True)
-class Overlap:
-    """Texts that two sets share.
-
-    Attributes:
-        shared: Distinct texts in both.
-        first: Distinct texts of the first set.
-        second: Distinct texts of the second.
-    """
-
-    shared: int
-    first: int
-    second: int
-
-    @property
-    def is_disjoint(self) -> bool:
-        """Whether nothing is shared."""
-        return self.shared == 0
 
 
 def text_mark(text: str) -> int:
@@ -42,9 +21,3 @@ def text_marks(texts: Iterable[str]) -> Marks:
     A classifier knows the pages that it was trained on, so its scores of them say nothing.
     """
     return np.unique(np.array([text_mark(text) for text in texts], np.uint64))
-
-
-def overlap_of(first: Marks, second: Marks) -> Overlap:
-    """What two sets of marks share."""
-    shared = len(np.intersect1d(first, second, assume_unique=True))
-    return Overlap(shared, len(first), len(second))

@@ -8,8 +8,7 @@ from toolkit_shared.errors import InputError
 from toolkit_shared.language_model import OpenLM, load_weights
 from torch import Tensor
 
-# Tokens of the two cool-downs, and the weights with which their models were averaged.
-COOLDOWN_TOKENS = (270_000_000_000, 200_000_000_000)
+# Of the cool-downs over 270 and 200 billion tokens.
 SOUP_WEIGHTS = (0.8, 0.2)
 
 

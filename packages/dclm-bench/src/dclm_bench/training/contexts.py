@@ -14,8 +14,9 @@ import numpy.typing as npt
 import torch
 from toolkit_shared.errors import InputError
 from toolkit_shared.language_model.objectives import IGNORED
+from toolkit_shared.loading import PositionedSampler, load_batches
 from toolkit_shared.randomness import stream
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import Dataset
 
 from dclm_bench.tokenization.shards import Shard, read_shard
 
@@ -191,7 +192,7 @@ class StepDataset(Dataset[Batch]):
         return self._held[index]
 
 
-class MicroStepSampler(Sampler[int]):
+class MicroStepSampler(PositionedSampler):
     """The micro-steps of a run from the current one on."""
 
     def __init__(self, dataset: StepDataset) -> None:
@@ -224,21 +225,8 @@ class ContextLoader(Sized):
 
     def __iter__(self) -> Iterator[Batch]:
         """From the current position to the end."""
-        batches: DataLoader[Batch] = DataLoader(
-            self.dataset,
-            batch_size=None,
-            sampler=self.sampler,
-            num_workers=self.workers,
-            pin_memory=torch.cuda.is_available(),
-            prefetch_factor=4 if self.workers else None,
-            generator=torch.Generator(),  # its unused seeds would else come from the global generator
-        )
-        try:
-            for batch in batches:
-                self.sampler.micro_steps += 1  # before the hand-over: who saves now has this batch
-                yield batch
-        except InputError as error:  # out of a worker it comes with the worker's traceback in its text
-            raise InputError(str(error).strip().splitlines()[-1].rpartition("InputError: ")[2]) from None
+        pin = torch.cuda.is_available()
+        return load_batches(self.dataset, self.sampler, workers=self.workers, pin_memory=pin)
 
     def state_dict(self) -> dict[str, int]:
         """Optimizer step and micro-step within it."""

@@ -6,10 +6,7 @@ from typing import Any
 
 import torch
 from toolkit_shared.artifacts import atomic_path
-from toolkit_shared.errors import InputError
-from toolkit_shared.language_model import OpenLM, from_open_lm_state_dict, to_open_lm_state_dict
-
-from dclm_bench.scales import SEQUENCE_LENGTH
+from toolkit_shared.language_model import OpenLM, to_open_lm_state_dict
 
 
 def write_checkpoint(
@@ -53,35 +50,3 @@ def write_checkpoint(
         with atomic_path(path) as temporary:
             torch.save(value, temporary)
     return paths
-
-
-def read_checkpoint(path: str | Path, *, max_length: int = SEQUENCE_LENGTH) -> OpenLM:
-    """The model of an `epoch_K.pt`, read with `weights_only=True`.
-
-    Args:
-        path: The file.
-        max_length: Tokens of the longest sequence; the file does not say.
-
-    Raises:
-        InputError: it is no such file.
-    """
-    return from_open_lm_state_dict(path, max_length=max_length)
-
-
-def read_statistics(path: str | Path) -> dict[str, Any]:
-    """The content of a `stats_K.pt`, read with `weights_only=True`.
-
-    Raises:
-        InputError: it is no such file.
-    """
-    try:
-        values = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; give the stats_K.pt of open_lm") from None
-    except Exception:  # the unpickler raises many kinds, and explains torch's options at length
-        raise InputError(f"{path}: no file of plain values; give the stats_K.pt of open_lm") from None
-    if not isinstance(values, dict):
-        raise InputError(
-            f"{path}: holds {type(values).__name__}, no statistics; give the stats_K.pt of open_lm"
-        )
-    return values

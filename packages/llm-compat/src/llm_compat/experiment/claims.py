@@ -122,8 +122,10 @@ def run_claims(
 
 def run_pair_task(task: RunTask) -> str:
     """Train the two task models of a scenario and seed, and keep them; the file's path."""
+    from toolkit_shared.threads import one_thread
+
     from llm_compat.experiment.pairs import save_pair
-    from llm_compat.experiment.runs import one_thread, run_pair
+    from llm_compat.experiment.runs import run_pair
 
     data = read_task(task.data, min_count=task.settings.min_count)
     with one_thread(task.settings.device):
@@ -138,8 +140,10 @@ def run_task(task: RunTask) -> Mapping[str, Any]:
     if task.arm in (V1, V2):
         runs: dict[str, dict[str, Any]] = read_json(task.pair.with_suffix(".json"))
         return runs[task.arm]
+    from toolkit_shared.threads import one_thread
+
     from llm_compat.experiment.pairs import load_pair
-    from llm_compat.experiment.runs import one_thread, run_arm
+    from llm_compat.experiment.runs import run_arm
 
     assert task.arm is not None
     data = read_task(task.data, min_count=task.settings.min_count)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from toolkit_shared.artifacts import claim_folder, finish_folder, write_text
+from toolkit_shared.threads import one_thread
 
 from llm_compat import __version__
 from llm_compat.comparison.compare import Comparison, compare_paths
@@ -22,7 +23,7 @@ from llm_compat.experiment.intents import IntentTask, write_intents
 from llm_compat.experiment.logs import write_log
 from llm_compat.experiment.measures import unpack_answers
 from llm_compat.experiment.planting import MODELS, check_planted, plant_runs
-from llm_compat.experiment.runs import one_thread, run_arm, run_pair
+from llm_compat.experiment.runs import run_arm, run_pair
 from llm_compat.experiment.task import read_task
 
 KIND = "llm-compat-demo"

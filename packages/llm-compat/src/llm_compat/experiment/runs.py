@@ -1,8 +1,7 @@
 """One run: an arm trained from the new task model of a seed, and its answers to the test part."""
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -134,15 +133,3 @@ def _run(
         "steps": training.steps,
         "seconds": seconds,
     }
-
-
-@contextmanager
-def one_thread(device: str) -> Iterator[None]:
-    """Torch on one thread inside the block: the same sums everywhere, and a CPU time that means something."""
-    threads = torch.get_num_threads()
-    if device == "cpu":
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

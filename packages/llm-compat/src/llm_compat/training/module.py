@@ -6,6 +6,7 @@ import torch
 from lightning.pytorch import LightningModule
 from toolkit_shared.optimization import parameter_groups
 from toolkit_shared.randomness import stream
+from toolkit_shared.training import recount_micro_steps
 from torch import Tensor
 
 from llm_compat.arms import Arm
@@ -129,12 +130,7 @@ class CompatibilityTraining(LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Count finished steps in micro-batches of this run, whose accumulation may be another."""
-        loops = checkpoint["loops"]["fit_loop"]
-        micro_steps = checkpoint["global_step"] * self.trainer.accumulate_grad_batches
-        for counts in loops["epoch_loop.batch_progress"].values():
-            if isinstance(counts, dict):
-                ready = counts["ready"]
-                counts.update({name: micro_steps - (ready - value) for name, value in counts.items()})
+        recount_micro_steps(checkpoint, self.trainer.accumulate_grad_batches)
 
     def _open(self) -> tuple[Teachers, Heads]:
         if self._opened is None:

@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from toolkit_shared.errors import InputError
+from toolkit_shared.loading import PositionedSampler, load_batches
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import Dataset
 
 from seqdecomp.data.store import Store
 
@@ -180,7 +181,7 @@ def predicted_tokens(group: PlannedGroup, indices: npt.NDArray[np.int64]) -> int
     return int(np.maximum(held[offsets[1:]] - held[offsets[:-1]] - 1, 0).sum())
 
 
-class PlanSampler(Sampler[int]):
+class PlanSampler(PositionedSampler):
     """Item numbers of a plan in order: those of one rank, or of all ranks for a trainer that shares them out.
 
     Args:
@@ -261,21 +262,7 @@ class PlanLoader(Sized):
 
     def __iter__(self) -> Iterator[Batch]:
         """From the current position to the end of the plan."""
-        batches: DataLoader[Batch] = DataLoader(
-            self.dataset,
-            batch_size=None,
-            sampler=self.sampler,
-            num_workers=self.workers,
-            pin_memory=self.pin_memory,
-            prefetch_factor=4 if self.workers else None,
-            generator=torch.Generator(),  # its unused seeds would else come from the global generator
-        )
-        try:
-            for batch in batches:
-                self.sampler.micro_steps += 1  # before the hand-over: who saves now has this batch
-                yield batch
-        except InputError as error:  # out of a worker it comes with the worker's traceback in its text
-            raise InputError(str(error).strip().splitlines()[-1].rpartition("InputError: ")[2]) from None
+        return load_batches(self.dataset, self.sampler, workers=self.workers, pin_memory=self.pin_memory)
 
     def state_dict(self) -> dict[str, Any]:
         """The position, as `PlanSampler.state_dict` gives it."""

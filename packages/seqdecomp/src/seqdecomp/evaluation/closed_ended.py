@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from toolkit_shared.errors import InputError
+from toolkit_shared.evaluation.scorer import Progress, Scorer
 from toolkit_shared.records import read_jsonl
 
 from seqdecomp.data.tokenizer import Tokenizer
 from seqdecomp.evaluation.accuracy import Accuracy
-from seqdecomp.evaluation.scoring import Progress, Scorer
 from seqdecomp.settings import ChoiceScoring, ContextCut
 
 # Field `source` of a record: name of the set.

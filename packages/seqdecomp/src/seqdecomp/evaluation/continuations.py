@@ -3,12 +3,10 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-from toolkit_shared.errors import InputError
+from toolkit_shared.evaluation.rows import continuation_rows, prompt_rows
+from toolkit_shared.evaluation.scorer import Progress, Scorer
 
 from seqdecomp.data.tokenizer import Tokenizer
-from seqdecomp.evaluation.scoring import Progress, Scorer
 
 
 @dataclass(frozen=True)
@@ -48,25 +46,13 @@ def score_continuations(
     Raises:
         InputError: a continuation has no token, or alone is longer than the model's context.
     """
-    moved = [_move_blanks(context, continuation) for context, continuation in pairs]
-    contexts = _encode(tokenizer, [context for context, _ in moved])
-    continuations = _encode(tokenizer, [continuation for _, continuation in moved])
-    rows, cut = [], []
-    for context, continuation, (_, text) in zip(contexts, continuations, moved, strict=True):
-        if not 0 < len(continuation) <= scorer.max_length:
-            raise InputError(
-                f"answer {text[:40]!r}: has {len(continuation)} tokens; "
-                f"1 to {scorer.max_length} fit the model's context"
-            )
-        room = scorer.max_length + 1 - len(continuation)
-        if len(context) == 0:
-            context = np.array([tokenizer.eos_id])
-        rows.append(np.concatenate([context[-room:], continuation]).astype(np.int64))
-        cut.append(len(context) > room)
-    scores = scorer.score_all(rows, [len(continuation) for continuation in continuations], progress=progress)
+    rows = continuation_rows(
+        pairs, encode=tokenizer.encode_batch, end_of_text=tokenizer.eos_id, max_length=scorer.max_length
+    )
+    scores = scorer.score_all([row.ids for row in rows], [row.num_scored for row in rows], progress=progress)
     return [
-        ContinuationScore(float(score.losses.sum()), len(score.losses), bool(score.is_best.all()), is_cut)
-        for score, is_cut in zip(scores, cut, strict=True)
+        ContinuationScore(float(score.losses.sum()), len(score.losses), bool(score.is_best.all()), row.is_cut)
+        for score, row in zip(scores, rows, strict=True)
     ]
 
 
@@ -86,31 +72,18 @@ def answer_prompts(
     Raises:
         InputError: the context is too short for `max_new_tokens` and one token of a prompt.
     """
-    room = scorer.max_length + 1 - max_new_tokens
-    if room < 1:
-        raise InputError(
-            f"max_new_tokens: {max_new_tokens} do not fit the model's context {scorer.max_length}; lower it"
-        )
-    # Blanks at the end would be tokens of their own that no running text has there.
-    encoded = _encode(tokenizer, [prompt.rstrip(" ") for prompt in prompts])
-    rows = [ids[-room:] if len(ids) else np.array([tokenizer.eos_id]) for ids in encoded]
+    rows = prompt_rows(
+        prompts,
+        encode=tokenizer.encode_batch,
+        end_of_text=tokenizer.eos_id,
+        max_length=scorer.max_length,
+        max_new_tokens=max_new_tokens,
+    )
     answers = scorer.answer(
-        rows,
+        [row.ids for row in rows],
         max_new_tokens=max_new_tokens,
         eos_id=tokenizer.eos_id,
         is_complete=None if is_complete is None else lambda ids: is_complete(tokenizer.decode(ids)),
         progress=progress,
     )
-    return [tokenizer.decode(ids) for ids in answers], sum(len(ids) > room for ids in encoded)
-
-
-def _move_blanks(context: str, continuation: str) -> tuple[str, str]:
-    bare = context.rstrip(" ")
-    return bare, context[len(bare) :] + continuation
-
-
-def _encode(tokenizer: Tokenizer, texts: Sequence[str]) -> list[npt.NDArray[np.uint32]]:
-    # A context is often that of several continuations.
-    distinct = list(dict.fromkeys(texts))
-    ids = dict(zip(distinct, tokenizer.encode_batch(distinct), strict=True))
-    return [ids[text] for text in texts]
+    return [tokenizer.decode(ids) for ids in answers], sum(row.is_cut for row in rows)

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from toolkit_shared.errors import InputError
+from toolkit_shared.evaluation.scorer import Progress, ScoringPrecision
 
 from seqdecomp.data.store import Store
 from seqdecomp.evaluation.model_folder import find_tokenizer, load_scorer, require_vocabulary
 from seqdecomp.evaluation.perplexity import parse_bands
-from seqdecomp.evaluation.scoring import Progress, ScoringPrecision
 from seqdecomp.evaluation.sources import find_sources
 from seqdecomp.evaluation.suite import Suite, choose_sources
 from seqdecomp.settings import EvaluationProtocolSettings

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from toolkit_shared.randomness import stream
+from toolkit_shared.evaluation.few_shot import draw_examples
+from toolkit_shared.evaluation.scorer import Progress, Scorer
+from toolkit_shared.evaluation.task_files import Question, QuestionKind
 
 from seqdecomp.data.tokenizer import Tokenizer
 from seqdecomp.evaluation.accuracy import Accuracy
 from seqdecomp.evaluation.answers import exact_match, first_answer_line, has_answer_line, normalize_answer
 from seqdecomp.evaluation.continuations import ContinuationScore, answer_prompts, score_continuations
-from seqdecomp.evaluation.examples import Example, Kind
-from seqdecomp.evaluation.scoring import Progress, Scorer
 from seqdecomp.evaluation.tasks import Task
 
 
@@ -32,7 +32,7 @@ class InContextResult:
     """
 
     task: Task
-    kind: Kind
+    kind: QuestionKind
     is_correct: tuple[bool, ...]
     answer_losses: tuple[float, ...]
     categories: tuple[str, ...]
@@ -83,8 +83,8 @@ def evaluate_in_context(
     scorer: Scorer,
     tokenizer: Tokenizer,
     task: Task,
-    kind: Kind,
-    examples: Sequence[Example],
+    kind: QuestionKind,
+    examples: Sequence[Question],
     *,
     limit: int | None = None,
     seed: int = 0,
@@ -113,28 +113,22 @@ def evaluate_in_context(
     return _choose(scorer, tokenizer, task, kind, asked, before, progress)
 
 
-def few_shot_prefixes(task: Task, examples: Sequence[Example], asked: int, seed: int) -> list[str]:
+def few_shot_prefixes(task: Task, examples: Sequence[Question], asked: int, seed: int) -> list[str]:
     """The text before each of the first `asked` questions: the prompt string and the solved examples.
 
-    The examples of question i are drawn without repeat from the others, of the same category where the task
-    has categories, by a stream of (seed, task, i): they do not depend on how many questions are asked. Where
-    fewer others exist than the task wants shots, all of them are used.
+    The examples are of the question's own category where the task has categories; see `draw_examples`.
     """
-    pools: dict[str, list[int]] = defaultdict(list)
-    for index, example in enumerate(examples):
-        pools[example.category if task.has_categories else ""].append(index)
-    prefixes = []
-    for index in range(asked):
-        shown: list[int] = []
-        if task.num_fewshot:
-            pool = pools[examples[index].category if task.has_categories else ""]
-            random = stream(seed, f"few-shot {task.name}", index)
-            # One more than needed, for the question itself may be among them.
-            drawn = random.choice(len(pool), size=min(task.num_fewshot + 1, len(pool)), replace=False)
-            shown = [pool[i] for i in drawn if pool[i] != index][: task.num_fewshot]
-        solved = [_question(task, examples[i].context) + examples[i].answer for i in shown]
-        prefixes.append(task.prompt_string + "".join(text + task.example_delimiter for text in solved))
-    return prefixes
+    shown = draw_examples(
+        [example.category if task.has_categories else "" for example in examples],
+        asked,
+        num_fewshot=task.num_fewshot,
+        task=task.name,
+        seed=seed,
+    )
+    solved = [
+        _question(task, example.context) + example.answer + task.example_delimiter for example in examples
+    ]
+    return [task.prompt_string + "".join(solved[i] for i in numbers) for numbers in shown]
 
 
 def best_option(options: Sequence[ContinuationScore], by_sum: bool = False) -> int:
@@ -147,7 +141,7 @@ def _generate(
     scorer: Scorer,
     tokenizer: Tokenizer,
     task: Task,
-    asked: Sequence[Example],
+    asked: Sequence[Question],
     before: Sequence[str],
     progress: Progress | None,
 ) -> InContextResult:
@@ -169,8 +163,8 @@ def _choose(
     scorer: Scorer,
     tokenizer: Tokenizer,
     task: Task,
-    kind: Kind,
-    asked: Sequence[Example],
+    kind: QuestionKind,
+    asked: Sequence[Question],
     before: Sequence[str],
     progress: Progress | None,
 ) -> InContextResult:

@@ -9,12 +9,12 @@ from types import MappingProxyType
 from typing import Any
 
 from toolkit_shared.errors import InputError
+from toolkit_shared.evaluation.scorer import Progress, Scorer
 from toolkit_shared.records import read_jsonl
 
 from seqdecomp.data.tokenizer import Tokenizer
 from seqdecomp.evaluation.accuracy import Accuracy
 from seqdecomp.evaluation.continuations import ContinuationScore, score_continuations
-from seqdecomp.evaluation.scoring import Progress, Scorer
 from seqdecomp.evaluation.templates import fill_template, has_field
 
 # Number of pairs: positions of the wanted pair in the published experiments.

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from toolkit_shared.errors import InputError
+from toolkit_shared.evaluation.scorer import Progress, Scorer
 from toolkit_shared.randomness import stream
 from toolkit_shared.records import read_jsonl
 
@@ -14,7 +15,6 @@ from seqdecomp.data.tokenizer import Tokenizer
 from seqdecomp.evaluation.accuracy import Accuracy
 from seqdecomp.evaluation.answers import best_subspan_em, first_answer_line, has_answer_line, normalize_answer
 from seqdecomp.evaluation.continuations import answer_prompts
-from seqdecomp.evaluation.scoring import Progress, Scorer
 from seqdecomp.evaluation.templates import fill_template, has_field
 
 # Number of documents: the gold document's positions in the published files.

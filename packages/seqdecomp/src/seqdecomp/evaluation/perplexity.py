@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from toolkit_shared.errors import InputError
+from toolkit_shared.evaluation.scorer import Progress, Scorer
 
 from seqdecomp.data.store import Store
-from seqdecomp.evaluation.scoring import Progress, Scorer
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Literal
 
 from toolkit_shared.errors import InputError
+from toolkit_shared.evaluation.task_files import kind_of
 from toolkit_shared.records import expand_inputs, read_jsonl
 
 from seqdecomp.evaluation.closed_ended import SETS
-from seqdecomp.evaluation.examples import kind_of
 from seqdecomp.evaluation.tasks import Task, task_of_file
 
 Protocol = Literal["in-context", "mdqa", "key-value", "closed-ended", "perplexity"]

@@ -9,12 +9,13 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 from toolkit_shared.errors import InputError
+from toolkit_shared.evaluation.scorer import Progress, Scorer
+from toolkit_shared.evaluation.task_files import read_task_file
 from toolkit_shared.records import read_jsonl
 
 from seqdecomp.data.store import Store
 from seqdecomp.data.tokenizer import Tokenizer
 from seqdecomp.evaluation.closed_ended import ChoiceProtocol, evaluate_choice_set, read_choice_set
-from seqdecomp.evaluation.examples import read_examples
 from seqdecomp.evaluation.in_context import evaluate_in_context
 from seqdecomp.evaluation.key_value import KeyValuePrompt, evaluate_key_values, read_key_values
 from seqdecomp.evaluation.multi_document import (
@@ -26,7 +27,6 @@ from seqdecomp.evaluation.multi_document import (
     read_questions,
 )
 from seqdecomp.evaluation.perplexity import StoreDocuments, evaluate_perplexity
-from seqdecomp.evaluation.scoring import Progress, Scorer
 from seqdecomp.evaluation.sources import TEXT_SUFFIXES, Source
 from seqdecomp.evaluation.summary import REGULAR_TASKS, summarize_regular
 from seqdecomp.evaluation.tasks import PAPER_TASKS, Task
@@ -113,13 +113,13 @@ class Suite:
         """Accuracy and loss of one in-context task."""
         if self.protocol.num_fewshot is not None:
             task = replace(task, num_fewshot=self.protocol.num_fewshot)
-        kind, examples = read_examples(path)
+        file = read_task_file(path)
         result = evaluate_in_context(
             self.scorer,
             self._tokenizer(path),
             task,
-            kind,
-            examples,
+            file.kind,
+            file.questions,
             limit=self.limit,
             seed=self.seed,
             progress=self.progress,

@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 from toolkit_shared.artifacts import claim_folder, finish_folder, write_text
+from toolkit_shared.evaluation.scorer import Scorer
 from toolkit_shared.language_model import build_model
 from toolkit_shared.records import write_jsonl
+from toolkit_shared.threads import one_thread
 
 from seqdecomp import __version__
 from seqdecomp.build import build_store
@@ -20,8 +22,6 @@ from seqdecomp.data.store import Store
 from seqdecomp.data.tokenizer import load_tokenizer, train_bpe
 from seqdecomp.documents import Documents
 from seqdecomp.evaluation.perplexity import PerplexityResult, StoreDocuments, evaluate_perplexity
-from seqdecomp.evaluation.scoring import Scorer
-from seqdecomp.experiment.runs import one_thread
 from seqdecomp.plan import Plan
 from seqdecomp.planning import plan_for
 from seqdecomp.settings import DecompositionSettings, ExecutionSettings, ModelSettings

@@ -4,20 +4,20 @@ import os
 import platform
 import time
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from toolkit_shared.evaluation.scorer import Scorer
 from toolkit_shared.language_model import OpenLM
 from toolkit_shared.language_model.objectives import next_token_loss, weighted_loss
 from toolkit_shared.optimization import cosine_schedule, parameter_groups
+from toolkit_shared.threads import one_thread
 from torch import Tensor, nn
 
 from seqdecomp.data.loading import Batch
 from seqdecomp.evaluation.perplexity import evaluate_perplexity
-from seqdecomp.evaluation.scoring import Scorer
 from seqdecomp.experiment.batches import StepBatches
 from seqdecomp.experiment.configuration import ArmSettings, ExperimentSettings
 from seqdecomp.experiment.documents import TokenizedCorpus, training_store, validation_documents
@@ -175,18 +175,6 @@ def count_spikes(losses: Sequence[float], lengths: Sequence[int]) -> int:
         spikes += loss > lowest.get(length, loss) + SPIKE_NATS
         lowest[length] = min(loss, lowest.get(length, loss))
     return spikes
-
-
-@contextmanager
-def one_thread(device: str) -> Any:
-    """Torch on one thread inside the block, for a CPU time that other threads do not blur."""
-    threads = torch.get_num_threads()
-    if device == "cpu":
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _clock(device: str) -> Callable[[], float]:

@@ -28,14 +28,14 @@ class Question:
         contexts: The texts before the answer: one, or for a schema one an option.
         answers: The answers: one, the choices, or all that are accepted.
         gold: Which choice or option is right; 0 where there is no choice.
-        group: Its subject or topic, "" where the file has none.
+        category: Its subject or topic, "" where the file has none.
         chain_of_thought: The worked solution that precedes the answer in an example, or "".
     """
 
     contexts: tuple[str, ...]
     answers: tuple[str, ...]
     gold: int = 0
-    group: str = ""
+    category: str = ""
     chain_of_thought: str = ""
 
     @property
@@ -81,7 +81,7 @@ def read_task_file(path: str | Path) -> TaskFile:
     questions = []
     for place, record in read_jsonl(path):
         where = f"{path}, {place}"
-        found = _kind(record)
+        found = kind_of(record)
         if found is None or found != (kind or found):
             fields = ", ".join(sorted(map(str, record))[:8]) or "none"
             wanted = ", ".join(_FIELDS[kind]) if kind else " or ".join(", ".join(f) for f in _FIELDS.values())
@@ -98,26 +98,27 @@ def task_name(path: Path) -> str:
     return path.name.partition(".jsonl")[0]
 
 
-def _kind(record: Mapping[str, Any]) -> QuestionKind | None:
+def kind_of(record: Mapping[str, Any]) -> QuestionKind | None:
+    """The shape that the fields of a record tell, or None."""
     return next((kind for kind, fields in _FIELDS.items() if all(name in record for name in fields)), None)
 
 
 def _question(kind: QuestionKind, record: Mapping[str, Any], where: str) -> Question:
-    group = str(record.get("category") or "")
+    category = str(record.get("category") or "")
     if kind == "schema":
         contexts = _texts(record, "context_options", where)
         answers: tuple[str, ...] = (_text(record, "continuation", where),)
-        return Question(contexts, answers, _gold(record, len(contexts), where), group)
+        return Question(contexts, answers, _gold(record, len(contexts), where), category)
     if kind == "multiple choice":
         answers = _texts(record, "choices", where)
         context = (_text(record, "query", where, may_be_empty=True),)
-        return Question(context, answers, _gold(record, len(answers), where), group)
+        return Question(context, answers, _gold(record, len(answers), where), category)
     context = (_text(record, "context", where, may_be_empty=True),)
     if kind == "language modeling":
-        return Question(context, (_text(record, "continuation", where),), 0, group)
+        return Question(context, (_text(record, "continuation", where),), 0, category)
     aliases = _texts(record, "aliases", where) if record.get("aliases") else ()
     thought = _text(record, "chain_of_thought", where) if record.get("chain_of_thought") else ""
-    return Question(context, (_text(record, "answer", where), *aliases), 0, group, thought)
+    return Question(context, (_text(record, "answer", where), *aliases), 0, category, thought)
 
 
 def _text(record: Mapping[str, Any], field: str, where: str, *, may_be_empty: bool = False) -> str:

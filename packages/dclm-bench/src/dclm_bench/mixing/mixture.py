@@ -19,6 +19,7 @@ from toolkit_shared.execution import map_shards
 from toolkit_shared.randomness import stream
 
 import dclm_bench
+from dclm_bench.mixing.shares import By, contexts_to_draw, draw_contexts, mixture_shares
 from dclm_bench.references import DatasetReference
 from dclm_bench.tokenization.dataset import REFERENCE
 from dclm_bench.tokenization.shards import (
@@ -34,7 +35,6 @@ from dclm_bench.tokenization.shards import (
 )
 
 KIND = "dclm-bench mixture"
-By = Literal["tokens", "documents"]
 
 log = logging.getLogger(__name__)
 
@@ -96,61 +96,6 @@ class MixtureReport:
                 f"{source['epochs']:.3f} epochs"
             )
         return "\n".join(lines)
-
-
-def mixture_shares(
-    weights: Mapping[str, float],
-    *,
-    by: By = "tokens",
-    tokens: Mapping[str, int] | None = None,
-    documents: Mapping[str, int] | None = None,
-) -> dict[str, float]:
-    """Each source's share of the tokens, with sum 1.
-
-    By `tokens` the shares are the weights over their sum. By `documents` a weight is the chance that the next
-    document is from the source, so the tokens go by weight times mean length.
-
-    Raises:
-        InputError: a weight is not a positive number.
-    """
-    for name, weight in weights.items():
-        if not 0 < weight < float("inf"):
-            raise InputError(f"--weight.{name}: {weight:g} is not above 0; leave the source out instead")
-    raw = dict(weights)
-    if by == "documents":
-        assert tokens is not None
-        assert documents is not None
-        raw = {name: weight * tokens[name] / max(1, documents[name]) for name, weight in weights.items()}
-    total = sum(raw.values())
-    return {name: value / total for name, value in raw.items()}
-
-
-def contexts_to_draw(
-    shares: Mapping[str, float], available: Mapping[str, int], *, num_contexts: int | None = None
-) -> dict[str, int]:
-    """How many contexts each source gives, by the largest remainders; their sum is the size of the mixture.
-
-    Without `num_contexts` the mixture is as large as it can be with no context of any source seen twice.
-    """
-    if num_contexts is None:
-        num_contexts = int(min(available[name] / share for name, share in shares.items()) + 1e-9)
-    exact = {name: share * num_contexts for name, share in shares.items()}
-    drawn = {name: int(value) for name, value in exact.items()}
-    left = num_contexts - sum(drawn.values())
-    # equal remainders go by the order in which the sources were given
-    for name in sorted(exact, key=lambda name: drawn[name] - exact[name])[:left]:
-        drawn[name] += 1
-    return drawn
-
-
-def draw_contexts(available: int, drawn: int, *, seed: int, source: str) -> npt.NDArray[np.int64]:
-    """The contexts that a source gives, int64 [drawn]: every one as often as any other, but for one.
-
-    Whole passes over the source, then a part without replacement that depends on seed and name alone.
-    """
-    passes, part = divmod(drawn, max(1, available))
-    chosen = stream(seed, f"mixing: {source}").permutation(available)[:part]
-    return np.concatenate([np.tile(np.arange(available), passes), chosen])
 
 
 def mix_datasets(
@@ -314,10 +259,10 @@ def _read_into(
 
 def _same_names(sources: Mapping[str, Any], weights: Mapping[str, float]) -> None:
     if not sources:
-        raise InputError("--source: none is given; name at least one as NAME=FOLDER")
+        raise InputError("--source: none is given; name at least one as --source.NAME FOLDER")
     if missing := [name for name in weights if name not in sources]:
         raise InputError(
-            f"--source: '{missing[0]}' has a weight and no folder; add --source {missing[0]}=FOLDER, or "
+            f"--source: '{missing[0]}' has a weight and no folder; add --source.{missing[0]} FOLDER, or "
             "leave its weight out"
         )
     if missing := [name for name in sources if name not in weights]:

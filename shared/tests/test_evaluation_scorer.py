@@ -5,10 +5,9 @@ import math
 import numpy as np
 import pytest
 import torch
-from seqdecomp.evaluation.accuracy import Accuracy
-from seqdecomp.evaluation.causal_lm import TransformersLM
-from seqdecomp.evaluation.scoring import Scorer
 from toolkit_shared.errors import InputError
+from toolkit_shared.evaluation.model_folder import TransformersLM
+from toolkit_shared.evaluation.scorer import Scorer
 from toolkit_shared.language_model import OpenLM
 
 LN2 = math.log(2)
@@ -101,14 +100,24 @@ def test_greedy_answers_end_at_eos_at_the_limit_or_when_complete():
     assert ended == [[5], [2, 3, 4, 5], [8, 9, 0, 1]]
 
 
-def test_wilson_interval_is_that_of_the_tables():
-    # 15 of 20: 0.5313 to 0.8881 (worked by hand from Wilson's formula, z = 1.96)
-    low, high = Accuracy(15, 20).interval()
-    assert (round(low, 4), round(high, 4)) == (0.5313, 0.8881)
-    assert Accuracy(0, 10).interval()[0] == 0.0
-    assert Accuracy(10, 10).interval()[1] == pytest.approx(1.0)
-    assert Accuracy(0, 0).value is None
-    assert Accuracy(0, 0).interval() is None
+def test_states_are_made_logits_only_where_they_are_read():
+    torch.manual_seed(0)
+    model = OpenLM(vocab_size=97, width=32, num_layers=2, num_heads=2, max_length=64).eval()
+    projected = []
+
+    def project(states):
+        projected.append(tuple(states.shape))
+        return model.output(states)
+
+    def states(input_ids):
+        return model(input_ids, project=False)
+
+    rows = [np.arange(1, 20), np.arange(5, 11)]
+    lean, plain = Scorer(model=states, project=project, max_length=64), Scorer(model=model, max_length=64)
+    for one, other in zip(lean.score_all(rows, [3, 2]), plain.score_all(rows, [3, 2]), strict=True):
+        np.testing.assert_allclose(one.losses, other.losses, rtol=1e-5)
+    assert projected == [(5, 32)]
+    assert lean.answer(rows, max_new_tokens=4) == plain.answer(rows, max_new_tokens=4)
 
 
 def test_bfloat16_losses_are_finite_and_near_those_of_float32():

@@ -3,22 +3,30 @@
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
-from toolkit_shared.errors import InputError
 from torch import Tensor
 
-from seqdecomp.evaluation.causal_lm import CausalLM
+from toolkit_shared.errors import InputError
 
 ScoringPrecision = Literal["float32", "bfloat16"]
 Progress = Callable[[int], None]
+Projection = Callable[[Float[Tensor, "rows width"]], Float[Tensor, "rows vocabulary"]]
 # Rows of float32 logits that exist at a time beside the model's own output.
 _LOSS_ROWS = 2048
+
+
+class CausalLM(Protocol):
+    """Any callable that gives the logits of the token after each position, from the tokens up to there."""
+
+    def __call__(self, input_ids: Int[Tensor, "batch tokens"], /) -> Float[Tensor, "batch tokens vocabulary"]:
+        """Logits of the next token; a later token must not change an earlier position's logits."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -47,6 +55,8 @@ class Scorer:
         device: Device of the model.
         precision: "bfloat16" runs the model under autocast; losses are computed in float32 either way.
         batch_tokens: Most tokens of a batch, padding included; a longer row runs alone.
+        project: Makes logits of what `model` gives, [batch, tokens, width], at the positions that are read
+            alone: over all positions the logits would be the largest tensor. None: `model` gives logits.
     """
 
     model: CausalLM
@@ -54,6 +64,7 @@ class Scorer:
     device: str = "cpu"
     precision: ScoringPrecision = "float32"
     batch_tokens: int = 16_384
+    project: Projection | None = None
 
     def score(
         self,
@@ -166,15 +177,16 @@ class Scorer:
         mask: Bool[Tensor, "batch tokens"],
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
         """Loss and rank-one flag of the targets under `mask`, row by row, each [masked]."""
-        chosen, wanted = targets[mask].to(self.device), mask.to(self.device)
-        with torch.inference_mode():
-            logits = self._logits(inputs)[wanted]
-            losses, best = [], []
+        chosen = targets[mask].to(self.device)
+        losses, best = [], []
+        with self._inference():
+            found = self.model(inputs.to(self.device))[mask.to(self.device)]
             for part, answer in zip(
-                torch.split(logits, _LOSS_ROWS), torch.split(chosen, _LOSS_ROWS), strict=True
+                torch.split(found, _LOSS_ROWS), torch.split(chosen, _LOSS_ROWS), strict=True
             ):
-                losses.append(F.cross_entropy(part.float(), answer, reduction="none").double().cpu())
-                best.append((part.argmax(dim=-1) == answer).cpu())
+                logits = self._logits(part)
+                losses.append(F.cross_entropy(logits.float(), answer, reduction="none").double().cpu())
+                best.append((logits.argmax(dim=-1) == answer).cpu())
         loss = torch.cat(losses).numpy()
         if not np.isfinite(loss).all():
             raise InputError(
@@ -184,19 +196,21 @@ class Scorer:
 
     def _next_tokens(self, rows: list[npt.NDArray[np.integer]]) -> list[int]:
         last = torch.tensor([len(row) - 1 for row in rows], device=self.device)
-        with torch.inference_mode():
-            logits = self._logits(_pad(rows))
-            chosen: list[int] = (
-                logits[torch.arange(len(rows), device=self.device), last].argmax(dim=-1).tolist()
-            )
+        with self._inference():
+            found = self.model(_pad(rows).to(self.device))[torch.arange(len(rows), device=self.device), last]
+            chosen: list[int] = self._logits(found).argmax(dim=-1).tolist()
         return chosen
 
-    def _logits(self, inputs: Int[Tensor, "batch tokens"]) -> Float[Tensor, "batch tokens vocabulary"]:
-        autocast: contextlib.AbstractContextManager[object] = contextlib.nullcontext()
-        if self.precision == "bfloat16":
-            autocast = torch.autocast(torch.device(self.device).type, dtype=torch.bfloat16)
-        with autocast:
-            return self.model(inputs.to(self.device))
+    def _logits(self, found: Float[Tensor, "rows width"]) -> Float[Tensor, "rows vocabulary"]:
+        return found if self.project is None else self.project(found)
+
+    @contextlib.contextmanager
+    def _inference(self) -> Iterator[None]:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(torch.inference_mode())
+            if self.precision == "bfloat16":
+                stack.enter_context(torch.autocast(torch.device(self.device).type, dtype=torch.bfloat16))
+            yield
 
 
 def _pad(rows: list[npt.NDArray[np.integer]]) -> Int[Tensor, "batch tokens"]:

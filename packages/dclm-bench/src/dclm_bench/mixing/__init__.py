@@ -1,0 +1,1 @@
+"""Mixtures of tokenised datasets."""
