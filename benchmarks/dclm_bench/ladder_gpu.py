@@ -39,8 +39,9 @@ from toolkit_shared.results import Environment, capture_environment, timestamp
 from benchmarks.question import RESULTS
 
 RUNS = "ladder-runs.json"
-# A seed is some 7.3 million tokens with each model. At 250,000 tokens a second for the large one, 600,000 for
-# the small one, and 60 s to compile, five seeds fit. More tokens would read the English pool twice.
+# A seed is some 7.8 million tokens with each model. At 600,000 tokens a second for the small one, 250,000 for
+# the large one, and 60 s to compile, the small one gets five seeds and the large one four. More tokens would
+# read the English pool twice.
 TOKENS, SECONDS = 1_000_000, 270
 SMOKE_MODELS = (LadderModel("smoke", 16, 1, 2),)
 SMOKE_BUDGET = LadderBudget(1_024, length=64, batch_size=4, evaluation_batch_size=128)
@@ -56,6 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="folder of the files (default: benchmarks/results)")
     parser.add_argument("--tokens", type=int, default=TOKENS, help=f"of an arm (default: {TOKENS:,})")
     parser.add_argument("--seconds", type=float, default=SECONDS, help=f"to train for (default: {SECONDS})")
+    names = [model.name for model in MODELS]
+    parser.add_argument("--models", nargs="+", choices=names, default=names, help="sizes (default: all)")
     given, _ = parser.parse_known_args(argv)
     smoke = given.scale == "smoke"
     reason = skip_reason(given.scale, given.arms, given.runs)
@@ -71,7 +74,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             document = train(smoke_arms(), SMOKE_MODELS, SMOKE_BUDGET, "cpu", math.inf, given.out)
         else:
             arms = read_token_arms(given.arms)
-            document = train(arms, MODELS, LadderBudget(given.tokens), "cuda", given.seconds, out)
+            models = tuple(model for model in MODELS if model.name in given.models)
+            document = train(arms, models, LadderBudget(given.tokens), "cuda", given.seconds, out)
             document["arms"] = fingerprint_file(given.arms)
             write_json(out / RUNS, document)
     except InputError as error:
