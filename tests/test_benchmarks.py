@@ -10,6 +10,7 @@ from toolkit_shared.report import render_figures, render_report
 from toolkit_shared.results import read_results
 
 from benchmarks import cli_startup, run, run_demos
+from benchmarks.question import parse
 from tests.workspace import ROOT, TOOLKITS, commands_of, write_script
 
 QUESTION = 'import sys\n\n\ndef main():\n    sys.exit({code})\n\n\nif __name__ == "__main__":\n    main()\n'
@@ -57,6 +58,35 @@ def test_a_question_that_fails_stops_no_other_and_is_named(
         (["-m", f"benchmarks.ape.{name}", "--scale", "smoke"], ROOT) for name in ("one", "bad", "two")
     ]
     assert capsys.readouterr().err.endswith("benchmarks: 1 of 3 failed: ape.bad\n")
+
+
+def test_folders_are_given_on_to_every_question_by_their_full_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands = []
+    monkeypatch.setattr(run, "questions_of", lambda name: [f"ape.{name}"])
+    monkeypatch.setattr(
+        run.subprocess,
+        "run",
+        lambda command, cwd: commands.append(command[3:]) or subprocess.CompletedProcess(command, 0),
+    )
+    monkeypatch.chdir(tmp_path)
+
+    assert run.main(["--data", "real", "--official", "code", "one"]) == 0
+
+    folders = ["--data", str(tmp_path / "real"), "--official", str(tmp_path / "code")]
+    assert commands == [["--scale", "cpu", *folders]]
+
+
+@pytest.mark.parametrize("option", ["--data", "--official"])
+def test_a_folder_that_is_not_there_is_refused_in_one_line(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parse("speed", [option, str(tmp_path / "none")], 7)
+
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.endswith(f"error: {option}: {tmp_path / 'none'} is no folder\n")
 
 
 def test_the_report_is_what_the_results_it_names_give() -> None:
