@@ -32,6 +32,7 @@ def test_all_questions_are_found() -> None:
         "published_scores",
         "repetition",
         "repetition_official",
+        "rule_parity",
         "scale_step_gpu",
     }
 

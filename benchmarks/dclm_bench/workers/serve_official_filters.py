@@ -17,6 +17,7 @@ def open_pages(source: str, checkout: str, steps: list[dict[str, Any]]) -> dict[
     with open(source, encoding="utf-8") as stream:
         State["pages"] = [json.loads(line) for line in stream]
     get_mapper = load_official(Path(checkout))
+    State["steps"] = steps
     State["mappers"] = [get_mapper(**step) for step in steps]
     return {"pages": len(State["pages"])}
 
@@ -25,6 +26,27 @@ def run_steps(first: int, last: int) -> float:
     """Run some pages through the steps; the work is the number of pages."""
     State["outcomes"] = [_outcome(page) for page in copy.deepcopy(State["pages"][first:last])]
     return float(last - first)
+
+
+def run_alone(number: int) -> dict[str, list[str]]:
+    """What one step does to every page: the hash of the text that it leaves, or "dropped"."""
+    mapper, counts = State["mappers"][number], State["steps"][number]["func"] == "word_counter_enricher"
+    found = []
+    for page in copy.deepcopy(State["pages"]):
+        page["url"] = page["metadata"]["WARC-Target-URI"]
+        if not counts:
+            page["previous_word_count"] = 100
+        try:
+            result = mapper(page)
+        except Exception:  # the official runner loses such a page
+            result = []
+        if not result:
+            found.append("dropped")
+            continue
+        text = result[0]["text"].encode("utf-8", "surrogatepass")
+        counted = result[0]["previous_word_count"] if counts else ""
+        found.append(hashlib.md5(text).hexdigest() + str(counted))
+    return {"outcomes": found}
 
 
 def outcomes() -> dict[str, list[str]]:
@@ -45,6 +67,5 @@ def _outcome(page: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    serve(
-        {"open_pages": open_pages, "run_steps": run_steps, "outcomes": outcomes}, ["uniseg", "retrie", "nltk"]
-    )
+    tasks = {"open_pages": open_pages, "run_steps": run_steps, "outcomes": outcomes, "run_alone": run_alone}
+    serve(tasks, ["uniseg", "retrie", "nltk"])
