@@ -4,8 +4,8 @@
 github.com/mlfoundations/dclm, of which nothing is in this repository; FOLDER has `quality/*.jsonl`,
 `articles/html/*.html.gz` and `warc/*.warc.gz`. Every step of its `dclm_baseline_refinedweb.yaml`, language
 and the list of domains apart, meets every page by itself, and every page goes through the whole recipe.
-Compared are verdict and text; of the recipe, which step drops the page. Some pages are also taken with their lines
-doubled, in capitals, and without line ends, so that every rule both keeps and drops.
+Compared are verdict and text; of the recipe, which step drops the page. Some pages are also taken with their
+lines doubled, in capitals, and without line ends, so that every rule both keeps and drops.
 """
 
 import gzip
