@@ -9,6 +9,7 @@ from toolkit_shared.artifacts import claim_folder, finish_folder, write_text
 
 from dclm_bench import __version__
 from dclm_bench.data.generated import PageTruth, write_crawl
+from dclm_bench.data.generated.crawl import BANNED_WORD
 from dclm_bench.evaluation.comparing import compare_files
 from dclm_bench.evaluation.score_file import ScoreFile, read_score_file
 from dclm_bench.evaluation.significance import Comparison
@@ -24,6 +25,12 @@ STEPS = 5
 """How often `demonstrate` calls its progress: crawl, recipe, audit, shards, scores."""
 RECIPE = "dclm-baseline"
 DEDUP = "bff_dedup"
+LISTS = {
+    "refinedweb_banned_domains_curated.txt": ["banned.example"],
+    "refinedweb_banned_words_strict_reverse_engineered.txt": [f"{BANNED_WORD}{BANNED_WORD}"],
+    "refinedweb_banned_words_hard_reverse_engineered.txt": [BANNED_WORD],
+    "refinedweb_banned_words_soft_reverse_engineered.txt": ["lottery", "betting"],
+}
 # the step of the recipe that is there for a defect
 CAUGHT_BY = {
     "banned-url": "hard_url_words",
@@ -172,16 +179,10 @@ def demonstrate(
 
 
 def _run(out: Path, workers: int) -> RunReport:
-    """Run the recipe over the crawl, with a made-up list of domains, for the published one is not public."""
-    domains = out / "banned_domains.txt"
-    write_text(domains, "banned.example\n")
-    return run_recipe(
-        RECIPE,
-        [out / "crawl"],
-        out / "run",
-        settings={"banned_domains.banlist_from_fname": str(domains)},
-        workers=workers,
-    )
+    """Run the recipe over the crawl, with made-up lists in the place of those that are not ours to give."""
+    for name, words in LISTS.items():
+        write_text(out / "lists" / name, "\n".join(words) + "\n")
+    return run_recipe(RECIPE, [out / "crawl"], out / "run", lists=out / "lists", workers=workers)
 
 
 def finish(found: Demonstration, page: str) -> Path:

@@ -27,7 +27,7 @@ from dclm_bench.data.generated.pages import (
 
 FIRST_DATE = datetime(2022, 6, 1, tzinfo=UTC)
 # a word of the published list that bans a URL where it is a whole word
-BANNED_WORD = "viagra"
+BANNED_WORD = "jackpots"
 # how often each kind is among so many pages
 BLOCK = {
     "article": 8,
