@@ -116,6 +116,15 @@ def test_corrupt_lines_are_skipped_and_told_with_line_and_reason(tmp_path: Path,
     assert "recursion" in bad[8]
 
 
+def test_numbers_that_are_not_finite_are_null_so_that_they_can_be_written_again(tmp_path: Path) -> None:
+    line = b'{"a": NaN, "b": [Infinity, -Infinity, {"c": 1e999}], "d": -1e999, "e": 1.5e3, "f": 7}\n'
+    (tmp_path / "a.jsonl").write_bytes(line)
+    records, bad = read(tmp_path / "a.jsonl")
+    assert records == [{"a": None, "b": [None, None, {"c": None}], "d": None, "e": 1500.0, "f": 7}]
+    assert bad == []
+    assert write_jsonl(tmp_path / "b.jsonl", records) == 1
+
+
 def test_without_on_bad_the_first_corrupt_line_stops_the_run(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"n": 1}\noops\n')
     records = read_jsonl(tmp_path / "a.jsonl")

@@ -193,10 +193,24 @@ def test_parquet_without_a_column_of_text_is_one_line(tmp_path, table, message):
         list(read_pages(tmp_path / "a.parquet"))
 
 
+def test_whole_numbers_that_a_float_would_round_keep_their_digits_beside_floats(tmp_path):
+    pages = [Page("a", {"n": 1.5}), Page("b", {"n": 2**60 + 1}), Page("c", {"n": 2})]
+    write_pages(tmp_path / "a.parquet", pages)
+    assert [page.record["n"] for page in read_pages(tmp_path / "a.parquet")] == [1.5, 2**60 + 1, 2]
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1 cut before its end"])
+def test_parquet_that_was_cut_off_is_counted_as_a_cut_gzip_is(tmp_path, content):
+    (tmp_path / "a.parquet").write_bytes(content)
+    bad = []
+    assert list(read_pages(tmp_path / "a.parquet", on_bad=bad.append)) == []
+    assert [record.place for record in bad] == ["whole file"]
+
+
 def test_files_that_are_no_pages_are_one_line(tmp_path):
     (tmp_path / "a.parquet").write_bytes(b"PAR1 but no more")
     (tmp_path / "a.warc.gz").write_bytes(b"")
-    with pytest.raises(InputError, match=r"a\.parquet: no Parquet file"):
+    with pytest.raises(InputError, match=r"a\.parquet.*: no Parquet file .*; mend or remove it"):
         list(read_pages(tmp_path / "a.parquet"))
     with pytest.raises(InputError, match="has to be extracted first"):
         read_pages(tmp_path / "a.warc.gz")
@@ -221,3 +235,10 @@ def test_a_name_like_an_address_is_a_name(tmp_path, monkeypatch):
     assert [page.to_json() for page in read_pages("s3://bucket/pages.parquet")] == [
         {"text": "a text", "id": "1"}
     ]
+
+
+def test_a_field_without_a_name_is_refused(tmp_path):
+    path = tmp_path / "pages.jsonl"
+    path.write_text('{"": "text"}')
+    with pytest.raises(InputError, match="--text-field: is empty"):
+        read_pages(path, text_field="")

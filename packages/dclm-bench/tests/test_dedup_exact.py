@@ -71,8 +71,19 @@ def test_a_selection_key_without_an_order_is_refused() -> None:
         exact_dedup(selection_key="url").collect([Page("a", {"url": "b"})])
     with pytest.raises(InputError, match="'soundex' is no normaliser; known are normalize_url"):
         exact_dedup(normalize="soundex")
-    with pytest.raises(InputError, match=re.escape("exact_dedup: 'tags' holds 3; give a field with a text")):
-        exact_dedup(content_key="tags").collect([Page("a", {"tags": 3})])
+
+
+def test_a_field_that_is_no_text_is_compared_as_a_whole_and_stops_nothing() -> None:
+    contents: list[object] = [3, "a", {"b": 1, "a": 2}, 3, {"a": 2, "b": 1}, ["x", 3], ["x", 3], None]
+    pages = [Page("", {"tags": content, "n": n}) for n, content in enumerate(contents)]
+    (kept,) = run(exact_dedup(content_key="tags"), [pages])
+    assert [page.record["n"] for page in kept] == [0, 1, 2, 5, 7]
+    assert kept[3].record["tags"] == ["x", 3]
+
+
+def test_a_number_beyond_all_floats_has_no_order_and_is_no_crash() -> None:
+    with pytest.raises(InputError, match="which has no order"):
+        exact_dedup(selection_key="size").collect([Page("a", {"size": 10**400})])
 
 
 def test_texts_are_selected_by_their_hash() -> None:

@@ -92,10 +92,22 @@ def test_the_address_of_the_warc_record_is_copied() -> None:
     page = Page("", {"metadata": {"WARC-Target-URI": "http://a.example"}, "url": "old"})
     assert keeps_all(step.rules, step.apply(page))
     assert page.record["url"] == "http://a.example"
-    assert not keeps_all(step.rules, step.apply(Page("", {"url": "http://a.example"})))
-    fixed = build("move_url_modifier", "fixed")
-    assert keeps_all(fixed.rules, fixed.apply(Page("", {"url": "http://a.example"})))
-    assert not keeps_all(fixed.rules, fixed.apply(Page("", {"metadata": None})))
+    assert not keeps_all(step.rules, step.apply(Page("", {"metadata": None})))
+
+
+def test_a_page_that_is_from_no_warc_keeps_its_own_address() -> None:
+    step = build("move_url_modifier")
+    page = Page("", {"url": "http://a.example"})
+
+    assert keeps_all(step.rules, step.apply(page))
+    assert page.record["url"] == "http://a.example"
+
+
+@pytest.mark.parametrize("address", [5, None, ["http://a.example"], {}])
+def test_an_address_that_is_no_text_drops_the_page_before_a_later_step_stops_at_it(address: Any) -> None:
+    step = build("move_url_modifier")
+    record = {"metadata": {"WARC-Target-URI": address}}
+    assert not keeps_all(step.rules, step.apply(Page("", record)))
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,16 @@
 """A run of a recipe: audited, resumable, the same for any number of workers and any engine."""
 
 import gzip
+import inspect
 import json
+import logging
 import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -15,9 +18,10 @@ from dclm_bench.data.reading import read_pages
 from dclm_bench.pipeline.audited import AuditedRun
 from dclm_bench.pipeline.explain import explain
 from dclm_bench.pipeline.funnel import Funnel
-from dclm_bench.pipeline.running import RunReport, run_recipe
+from dclm_bench.pipeline.running import NAMES_OF_FILES, RunReport, run_recipe
 from dclm_bench.pipeline.what_if import what_if
 from dclm_bench.recipe import Recipe, load_recipe
+from dclm_bench.steps.registry import find_factory, step_table
 from toolkit_shared.errors import InputError
 from toolkit_shared.randomness import stream
 
@@ -258,6 +262,8 @@ def test_what_if_says_what_needs_a_new_run(report: RunReport) -> None:
     [
         ({"page_length_filter.min_lenght": 1.0}, "perhaps you meant 'page_length_filter.min_length'"),
         ({"uppercase_ratio_line_modifier.max_ratio": 1.0}, "changes the text, so its effect needs a new run"),
+        ({"page_length_filter": 1.0}, "perhaps you meant 'page_length_filter.min_length'"),
+        ({"nope": 1.0}, "nope: the run has no such rule; `dclm-bench funnel .*` lists them"),
         ({}, "nothing is set"),
         (
             {"page_length_filter.min_length": 1.0, "page_length_filter-2.min_length": 1.0},
@@ -328,6 +334,40 @@ def test_hostile_records_are_counted_and_survived(recipe: Recipe, tmp_path: Path
     assert "not read: 6" in report.to_text()
 
 
+@pytest.mark.parametrize("output", ["jsonl", "parquet"])
+def test_numbers_that_are_none_do_not_stop_a_run(output: str, tmp_path: Path) -> None:
+    """Python writes NaN into JSON, and 1e999 is read as an infinity; neither can be written."""
+    (tmp_path / "pages.jsonl").write_text('{"text": "a", "score": NaN}\n{"text": "b", "score": 1e999}\n')
+    steps = [{"func": "page_length_filter", "length_type": "char"}]
+    run_recipe(steps, [tmp_path / "pages.jsonl"], tmp_path / "out", format=output)
+    (path,) = (tmp_path / "out" / "pages").iterdir()
+    assert [page.record.get("score") for page in read_pages(path)] == [None, None]
+
+
+def test_a_record_that_a_step_cannot_use_is_counted_and_the_others_go_on(tmp_path: Path) -> None:
+    """A page that says how many words it has makes the step that counts them refuse it."""
+    steps = [
+        {"func": "word_counter_enricher", "key": "n"},
+        {"func": "page_length_filter", "length_type": "char"},
+    ]
+    pages = [make_page(0), {**make_page(5), "n": "many"}, make_page(7)]
+    (tmp_path / "pages.jsonl").write_text("".join(json.dumps(page) + "\n" for page in pages))
+    report = run_recipe(steps, [tmp_path / "pages.jsonl"], tmp_path / "out")
+    assert (report.funnel.pages_in, report.funnel.pages_out) == (2, 2)
+    assert report.funnel.losses["lost"] == {"record that a step cannot use": 1}
+    assert "page-5" in report.funnel.losses["examples"][0]["place"]
+    assert not report.funnel.gaps()
+    with pytest.raises(InputError, match=r"page-5.*has 'n' already"):
+        run_recipe(steps, [tmp_path / "pages.jsonl"], tmp_path / "strict", strict=True)
+
+
+def test_a_recipe_that_can_use_no_record_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "pages.jsonl").write_text(json.dumps(make_page(0)) + "\n" + json.dumps(make_page(5)) + "\n")
+    steps = [{"func": "word_removal_ratio_filter", "prev_word_count_key": "n"}]
+    with pytest.raises(InputError, match="put a word_counter_enricher before"):
+        run_recipe(steps, [tmp_path / "pages.jsonl"], tmp_path / "out")
+
+
 def test_strict_stops_at_the_first_bad_record_and_frees_the_folder(recipe: Recipe, tmp_path: Path) -> None:
     path = tmp_path / "pages.jsonl"
     path.write_text('{"text": 5}\n')
@@ -375,3 +415,106 @@ def test_tokens_are_counted_when_a_tokenizer_is_given(inputs: list[Path], tmp_pa
 
     texts = [page.text for path in (report.run.out / "pages").iterdir() for page in read_pages(path)]
     assert report.funnel.tokens_out == sum(len(text.encode()) for text in texts)
+
+
+def test_a_run_says_what_there_is_to_do_and_what_its_steps_have_to_say_once_nothing_is_wrong(
+    inputs: list[Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    recipe = [{"func": "detect_lang_whole_page_enricher", "model": "fasttext"}, {"func": "exact_dedup"}]
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "file").touch()
+    caplog.set_level(logging.INFO, logger="dclm_bench")
+
+    with pytest.raises(InputError, match="holds files of something else"):
+        run_recipe(recipe, inputs, tmp_path / "taken")
+    assert caplog.messages == []
+
+    run_recipe(recipe, inputs, tmp_path / "out")
+    assert "shards 6 (inputs 3, passes 2), done 0" in caplog.messages[0]
+    assert caplog.messages[1].startswith("detect_lang_whole_page_enricher: no model_path")
+
+
+def test_inputs_are_looked_for_before_the_models_of_the_steps(tmp_path: Path) -> None:
+    recipe = [{"func": "detect_lang_whole_page_enricher", "model": "fasttext", "model_path": "no-such.bin"}]
+
+    with pytest.raises(InputError, match=r"no-such\.jsonl: no such file"):
+        run_recipe(recipe, [tmp_path / "no-such.jsonl"], tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"text_field": ""}, "--text-field: is empty; give the name"),
+        ({"workers": 0}, "--workers: 0 is not positive"),
+        ({"tokenizer": "no-such.json"}, r"no-such\.json: no such file"),
+    ],
+)
+def test_options_that_cannot_be_are_refused_before_anything_is_made(
+    options: dict[str, Any], message: str, inputs: list[Path], tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=message):
+        run_recipe("heuristics", inputs, tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_only_files_that_steps_read_are_part_of_the_settings(
+    inputs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs = [path.absolute() for path in inputs]
+    monkeypatch.chdir(tmp_path)
+    Path("content").mkdir()  # called like the key
+    Path("tlds.txt").write_text("COM\n")
+    recipe = [
+        {"func": "url_removal_modifier", "tlds_filepath": "tlds.txt"},
+        {"func": "exact_dedup", "content_key": "content"},
+        {"func": "bff_dedup", "save_bloom_filter": "filter.bloom"},
+    ]
+
+    first = run_recipe(recipe, inputs, "out")
+    Path("content", "new").touch()
+    assert Path("filter.bloom").is_file()
+    assert contents(run_recipe(recipe, inputs, "out").run.out) == contents(first.run.out)
+
+    Path("tlds.txt").write_text("COM\nORG\n")
+    with pytest.raises(InputError, match=r"files\.url_removal_modifier\.tlds_filepath"):
+        run_recipe(recipe, inputs, "out")
+
+
+def test_every_parameter_that_names_a_file_is_known_as_one() -> None:
+    words = ("file", "path", "fname")
+    named = {
+        parameter
+        for func in step_table()
+        for parameter in inspect.signature(find_factory(func)).parameters
+        if any(word in parameter for word in words)
+    }
+
+    assert {"model_path", "bloom_filter_file", "banlist_from_fname", "tlds_filepath"} <= named
+    assert {name for name in named if name.rpartition("_")[2] not in NAMES_OF_FILES} == {"filename_key"}
+
+
+def test_a_run_without_pages_has_no_tokens_to_tell(tmp_path: Path) -> None:
+    path = tmp_path / "empty.jsonl"
+    path.touch()
+    run = run_recipe([{"func": "page_length_filter", "length_type": "char"}], [path], tmp_path / "out").run
+
+    assert what_if(run, {"page_length_filter.min_length": 1.0}).tokens_now is None
+
+
+def test_a_run_says_which_rules_had_no_list(
+    inputs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DCLM_BENCH_LISTS", raising=False)
+    name = "refinedweb_banned_words_strict_reverse_engineered.txt"
+    step = {"func": "url_substring_filter", "name": "words", "banlist_from_fname": f"baselines/{name}"}
+
+    without = run_recipe([step], inputs, tmp_path / "without")
+    assert without.as_dict()["not_applied"] == {"words": name}
+    assert f"not applied: words, for {name} is not here (--lists)" in without.to_text()
+
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists" / name).write_text("site4\n")
+    given = run_recipe([step], inputs, tmp_path / "given", lists=tmp_path / "lists")
+    assert given.as_dict()["not_applied"] == {}
+    assert "not applied" not in given.to_text()
+    assert given.funnel.pages_out < without.funnel.pages_out == 90

@@ -212,6 +212,7 @@ def test_a_bound_takes_the_same_examples_in_any_order(tmp_path: Path) -> None:
     [
         ({"held_out": 1.0}, "--held-out: 1.0"),
         ({"max_examples": 0}, "--max-examples: 0"),
+        ({"text_field": ""}, "--text-field: is empty"),
     ],
 )
 def test_options_of_training_that_cannot_be_are_named(

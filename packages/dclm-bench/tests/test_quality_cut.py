@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from dclm_bench.data.page import Page
+from dclm_bench.quality import percentile
 from dclm_bench.quality.cut import quality_filter
 from dclm_bench.quality.fraction_cut import QualityFractionCut, quality_fraction_filter
 from dclm_bench.quality.percentile import order_keys, rank_scores
@@ -68,6 +69,8 @@ def test_a_page_without_the_key_stops_the_run_or_is_dropped(lower_better: bool) 
 
 
 def test_a_score_that_is_no_number_is_named() -> None:
+    with pytest.raises(InputError, match=r"'score' holds '1000.*', no number"):
+        quality_filter("score", 0.5).apply(Page("text", {"score": 10**400}))
     with pytest.raises(InputError, match="'score' holds 'high', no number"):
         quality_filter("score", 0.5).apply(Page("text", {"score": "high"}))
 
@@ -86,15 +89,18 @@ def test_a_threshold_that_is_no_number_is_refused() -> None:
     st.floats(0, 1),
     st.booleans(),
     st.integers(1, 4),
+    st.sampled_from([0, percentile.MOST_RANKED]),
 )
 def test_exactly_the_rounded_number_of_best_pages_is_kept_and_ties_go_to_the_first(
-    scores: list[float], fraction: float, lower_better: bool, num_shards: int
+    scores: list[float], fraction: float, lower_better: bool, num_shards: int, most_ranked: int
 ) -> None:
     pages = pages_of([None if math.isnan(score) else score for score in scores])
     shards = [list(part) for part in np.array_split(np.array(pages, object), num_shards)]
 
     step = quality_fraction_filter("score", fraction, lower_better=lower_better)
-    kept = [is_kept for shard in kept_by(step, shards) for is_kept in shard]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(percentile, "MOST_RANKED", most_ranked)
+        kept = [is_kept for shard in kept_by(step, shards) for is_kept in shard]
 
     worth = [-score if lower_better else score for score in scores]
     order = sorted(
@@ -106,14 +112,20 @@ def test_exactly_the_rounded_number_of_best_pages_is_kept_and_ties_go_to_the_fir
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.lists(st.tuples(SCORES, st.integers(0, 9)), min_size=1, max_size=25), st.floats(0, 1))
+@given(
+    st.lists(st.tuples(SCORES, st.integers(0, 9)), min_size=1, max_size=25),
+    st.floats(0, 1),
+    st.sampled_from([0, percentile.MOST_RANKED]),
+)
 def test_by_tokens_the_best_pages_come_as_near_to_the_share_as_whole_pages_can(
-    pairs: list[tuple[float, int]], fraction: float
+    pairs: list[tuple[float, int]], fraction: float, most_ranked: int
 ) -> None:
     pages = [Page("", {"score": score, "n": count}) for score, count in pairs]
     step = quality_fraction_filter("score", fraction, by="tokens", tokens_key="n")
 
-    kept = kept_by(step, [pages])[0]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(percentile, "MOST_RANKED", most_ranked)
+        kept = kept_by(step, [pages])[0]
 
     wanted = fraction * sum(count for _, count in pairs)
     got = sum(count for (_, count), is_kept in zip(pairs, kept, strict=True) if is_kept)
@@ -167,7 +179,24 @@ def test_the_threshold_that_was_found_is_logged_and_stands_in_the_decision(
     assert "the threshold is 0.3; it keeps 2 of 4 documents" in caplog.text
 
 
-def test_the_value_is_the_share_of_better_pages_so_that_another_limit_can_be_tried() -> None:
+@pytest.mark.parametrize("lower_better", [False, True])
+def test_another_fraction_asked_of_the_values_keeps_what_a_fresh_run_keeps(lower_better: bool) -> None:
+    draw = np.random.default_rng(0)
+    ties = [float(value) for value in draw.integers(0, 5, 300)]
+    pages = pages_of([*ties, None, *(0.5 + 0.001 * draw.random(300)).tolist()])
+    step = quality_fraction_filter("score", 0.1, lower_better=lower_better)
+    collected = [step.collect(pages[:200]), step.collect(pages[200:])]
+    shares = np.concatenate([decided["shares"] for decided in step.decide(lambda: iter(collected))])
+
+    for fraction in (0.0, 0.05, 0.15, 0.2, 0.5, 0.501, 0.9, 1.0):
+        fresh = quality_fraction_filter("score", fraction, lower_better=lower_better)
+        assert (shares <= fraction).tolist() == kept_by(fresh, [pages])[0]
+
+
+def test_the_value_is_about_the_share_of_better_pages_where_too_many_are_there_to_rank_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(percentile, "MOST_RANKED", 999)
     scores = list(np.linspace(0.001, 0.999, 1000))
     ranking = rank_scores(lambda: [(np.array(scores), np.ones(1000))], 0.1)
 

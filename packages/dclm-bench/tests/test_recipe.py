@@ -124,3 +124,14 @@ def test_a_limit_must_be_a_number() -> None:
     assert parse_limits(["a.b=1e-3", "a.c=2"]) == {"a.b": 0.001, "a.c": 2.0}
     with pytest.raises(InputError, match=r"the limit of a\.b is 'many'; give a number"):
         parse_limits(["a.b=many"])
+
+
+def test_a_limit_of_no_known_form_is_told_the_form_of_limits_and_a_name_alone_is_left_to_the_run() -> None:
+    assert parse_limits(["nope=1"]) == {"nope": 1.0}
+    with pytest.raises(InputError, match=r"'nope' is not of the form STEP\.RULE=VALUE; give a name"):
+        parse_limits(["nope"])
+
+
+def test_a_step_that_is_misspelt_is_told_the_nearest() -> None:
+    with pytest.raises(InputError, match="perhaps you meant the step 'page_length_filter'"):
+        load_recipe("heuristics").with_settings({"page_lenght_filter.min_length": 3})

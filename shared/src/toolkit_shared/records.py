@@ -5,6 +5,7 @@ import glob
 import gzip
 import io
 import json
+import math
 import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -75,8 +76,9 @@ def read_jsonl(
     """The JSON objects of a file in order, each with its place in the file.
 
     A range of bytes gives the lines that begin in it, so ranges that cover a file give each of its records
-    once. Empty lines are passed over. Corrupt lines go to `on_bad` and are skipped; where packed data breaks
-    off, the records before the break are given out and the break goes to `on_bad`.
+    once. Empty lines are passed over, and numbers that are not finite are null (`parse_json`). Corrupt lines
+    go to `on_bad` and are skipped; where packed data breaks off, the records before the break are given out
+    and the break goes to `on_bad`.
 
     Args:
         path: the file; unpacked by its suffix, as in `open_records`.
@@ -192,10 +194,30 @@ def _records(
                 yield place, record
 
 
+def parse_json(text: str) -> Any:
+    """The value of a JSON text, with null for NaN, infinities and numbers beyond all floats (1e999).
+
+    Python writes them though JSON has none, and no file that this package writes may hold one.
+
+    Raises:
+        ValueError: it is no JSON.
+        RecursionError: it is nested too deeply.
+    """
+    return _DECODER.decode(text)
+
+
+def _finite(text: str) -> float | None:
+    value = float(text)
+    return value if math.isfinite(value) else None
+
+
+_DECODER = json.JSONDecoder(parse_float=_finite, parse_constant=lambda name: None)
+
+
 def _parse(line: bytes) -> dict[str, Any] | str:
     """The object in a line, or what is wrong with it."""
     try:
-        record = json.loads(line.decode("utf-8"))
+        record = parse_json(line.decode("utf-8"))
         if b"\\ud" in line or b"\\uD" in line:
             # half of a surrogate pair is JSON, but no text: every later encoding would fail
             json.dumps(record, ensure_ascii=False).encode()

@@ -2,8 +2,9 @@
 
 import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -13,13 +14,13 @@ from toolkit_shared.errors import InputError
 
 from dclm_bench.heuristics.banlists import is_missing
 from dclm_bench.steps.registry import is_corpus_function, make_step
-from dclm_bench.steps.step import AnyStep, Compat
+from dclm_bench.steps.step import AnyStep, Compat, Step
 
 LIST = "banlist_from_fname"
 MAX_RECIPE_BYTES = 1 << 20
-# C4's lines are deduplicated as pages of their own; here one corpus step does what the four do.
 OTHER_RECIPES = ("mix-", "train-", "claims-")
 """Recipes that are settings of other commands begin with one of these."""
+# C4's lines are deduplicated as pages of their own; here one corpus step does what the four do.
 _SPLIT, _JOIN, _EXACT = "split_lines_modifier", "join_lines_modifier", "exact_dedup"
 
 
@@ -68,9 +69,10 @@ class Recipe:
         for full, value in settings.items():
             name, dot, parameter = full.partition(".")
             if not (dot and parameter and name in steps):
-                raise InputError(
-                    f"{full}: no STEP.PARAMETER of this recipe; its steps are {', '.join(steps)}"
-                )
+                near = get_close_matches(name, steps, n=1)
+                known = f"its steps are {', '.join(steps)}"
+                hint = f"perhaps you meant the step '{near[0]}'" if near else known
+                raise InputError(f"{full}: no STEP.PARAMETER of this recipe; {hint}")
             steps[name][parameter] = value
         changed = tuple(RecipeStep(step.name, step.func, steps[step.name]) for step in self.steps)
         return Recipe(self.name, changed)
@@ -175,6 +177,12 @@ def build_steps(recipe: Recipe, *, compat: Compat = "official") -> list[NamedSte
     return built
 
 
+def notes_of(steps: Iterable[NamedStep]) -> list[str]:
+    """What the steps have to say before they are run, each with the step's name."""
+    said = [(named.name, named.step.note) for named in steps if isinstance(named.step, Step)]
+    return [f"{name}: {note}" for name, note in said if note]
+
+
 def parse_settings(given: Sequence[str], *, step: str | None = None) -> dict[str, Any]:
     """Parameter -> value, out of STEP.PARAMETER=VALUE texts; the values are read as YAML.
 
@@ -186,11 +194,19 @@ def parse_settings(given: Sequence[str], *, step: str | None = None) -> dict[str
         InputError: a text is not of that form, or a name comes twice.
     """
     form = "STEP.PARAMETER=VALUE" if step is None else "PARAMETER=VALUE"
+    settings = _parse(given, form)
+    for name in settings:
+        if step is None and "." not in name:
+            raise InputError(f"--set: '{name}' is not of the form {form}; name the step before a point")
+    return settings
+
+
+def _parse(given: Sequence[str], form: str) -> dict[str, Any]:
     settings: dict[str, Any] = {}
     for text in given:
         name, equals, value = text.partition("=")
-        if not (name and equals and (step is not None or "." in name)):
-            raise InputError(f"--set: '{text}' is not of the form {form}")
+        if not (name and equals):
+            raise InputError(f"--set: '{text}' is not of the form {form}; give a name, = and a value")
         if name in settings:
             raise InputError(f"--set: {name} is given twice; keep one")
         try:
@@ -211,11 +227,13 @@ def _number(value: Any) -> Any:
 def parse_limits(given: Sequence[str]) -> dict[str, float]:
     """Full rule name -> limit, out of STEP.RULE=VALUE texts.
 
+    Whether there is such a rule is for the run to say: it knows the names, and the nearest one.
+
     Raises:
         InputError: a text is not of that form, or its value no number.
     """
     limits: dict[str, float] = {}
-    for name, value in parse_settings(given).items():
+    for name, value in _parse(given, "STEP.RULE=VALUE").items():
         if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
             raise InputError(f"--set: the limit of {name} is {value!r}; give a number")
         limits[name] = float(value)

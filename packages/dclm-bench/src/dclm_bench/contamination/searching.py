@@ -22,7 +22,7 @@ from dclm_bench.contamination.overlap import (
     question_text,
 )
 from dclm_bench.data.inputs import find_inputs
-from dclm_bench.data.reading import read_pages
+from dclm_bench.data.reading import read_pages, require_text_field
 
 Found = dict[int, npt.NDArray[np.bool_]]
 
@@ -90,6 +90,7 @@ def search(
     Raises:
         InputError: an input cannot be read.
     """
+    require_text_field(text_field)
     grams = QuestionGrams.of(
         [question_text(question) for file in files for question in file.questions],
         ngram=ngram,

@@ -6,7 +6,6 @@ WARC and WET files are read by `dclm_bench.extraction`; `dclm_bench.data.inputs`
 import base64
 import datetime
 import decimal
-import json
 import logging
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from toolkit_shared.errors import InputError
-from toolkit_shared.records import BadRecord, read_jsonl
+from toolkit_shared.records import BadRecord, parse_json, read_jsonl
 
 from dclm_bench.data.inputs import format_of
 from dclm_bench.data.page import Page
@@ -29,6 +28,16 @@ JSON_COLUMN = {b"dclm_bench": b"json"}
 _ROWS_AT_ONCE = 256
 
 OnBad = Callable[[BadRecord], None]
+
+
+def require_text_field(text_field: str) -> None:
+    """Check the name of the field that holds the text, before any work begins.
+
+    Raises:
+        InputError: it is empty.
+    """
+    if not text_field:
+        raise InputError("--text-field: is empty; give the name of the field that holds the text")
 
 
 def read_pages(
@@ -49,6 +58,7 @@ def read_pages(
         InputError: the file is missing, is of another format, or has no such column; or a bad record without
             `on_bad`.
     """
+    require_text_field(text_field)
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}; check the path")
@@ -86,7 +96,8 @@ def _parquet_pages(path: Path, text_field: str, on_bad: OnBad) -> Iterator[Page]
         source = pa.OSFile(str(path))
         file = pq.ParquetFile(source)
     except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{path}: no Parquet file ({_one_line(error)}); check the file") from None
+        on_bad(BadRecord(path, "whole file", f"no Parquet file ({_one_line(error)})"))
+        return
     with source, file:
         schema = file.schema_arrow
         field = _text_column(path, schema, text_field)
@@ -133,7 +144,7 @@ def _row(
             continue
         if name in as_json:
             try:
-                record[name] = json.loads(value)
+                record[name] = parse_json(value)
             except (ValueError, RecursionError, TypeError):
                 on_bad(BadRecord(path, f"row {row}", f"column '{name}' should hold JSON, and does not"))
                 return None

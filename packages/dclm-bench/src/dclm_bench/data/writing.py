@@ -74,7 +74,7 @@ def _field(name: str, pages: Sequence[Page]) -> Any:
     if name == "text":
         return pa.field(name, pa.string())
     kinds = {_kind(page.record[name]) for page in pages if page.record.get(name) is not None}
-    if kinds == {"int", "float"}:
+    if kinds == {"int", "float"} and all(_fits_float(page.record.get(name)) for page in pages):
         kinds = {"float"}
     known = {"str": pa.string(), "bool": pa.bool_(), "int": pa.int64(), "float": pa.float64()}
     kind = kinds.pop() if len(kinds) == 1 else "str" if not kinds else "json"
@@ -88,6 +88,11 @@ def _kind(value: Any) -> str:
     if name == "int" and not -(2**63) <= value < 2**63:
         return "json"
     return name if name in ("str", "bool", "int", "float") else "json"
+
+
+def _fits_float(value: Any) -> bool:
+    """Whether a value is no whole number that a float would round."""
+    return not isinstance(value, int) or abs(value) <= 1 << 53
 
 
 def _cell(value: Any, as_json: bool) -> Any:

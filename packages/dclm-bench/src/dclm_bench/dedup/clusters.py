@@ -1,5 +1,6 @@
 """Pages that belong together, and which one of them stays."""
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ UInt32s = npt.NDArray[np.uint32]
 UInt64s = npt.NDArray[np.uint64]
 
 _TOP = np.uint64(1 << 63)
+_LARGEST = sys.float_info.max  # whole numbers in JSON may have any length
 
 
 @compiled
@@ -131,7 +133,7 @@ def selection_of(pages: Sequence[Page], key: str, normalize: str | None, where: 
             value = NORMALIZERS[normalize](value)
         if value is None or value != value:
             missing[number] = True
-        elif isinstance(value, int | float):
+        elif isinstance(value, float) or (isinstance(value, int) and abs(value) <= _LARGEST):
             bits = np.float64(value).view(np.uint64)
             high[number] = ~bits if bits & _TOP else bits | _TOP
         elif normalize == "hash_text":

@@ -9,12 +9,13 @@ without a selection key whichever Ray delivers first, where ours is the first in
 """
 
 import hashlib
+import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeGuard
 
 import numpy as np
-from toolkit_shared.errors import InputError
 
 from dclm_bench.data.page import Page
 from dclm_bench.dedup.clusters import equal_groups, places_in_groups, selection_of
@@ -47,11 +48,7 @@ class ExactDedup:
     edits: bool = False
 
     def collect(self, pages: Sequence[Page]) -> Arrays:
-        """`high` and `low` uint64 [units], halves of hashes, and `units` int64 [pages], -1 without content.
-
-        Raises:
-            InputError: a field holds neither a text nor a list of texts.
-        """
+        """`high` and `low` uint64 [units], halves of hashes; `units` int64 [pages], -1 without content."""
         digests: list[bytes] = []
         counts = np.empty(len(pages), np.int64)
         normalize = NORMALIZERS[self.normalize] if self.normalize is not None else str
@@ -100,7 +97,7 @@ class ExactDedup:
             places = decided["copies_before"][start : start + count].tolist()
             start += count
             content = self._content(page)
-            if isinstance(content, list):
+            if _has_units(content):
                 units = zip(content, places, strict=True)
                 page.record[self.content_key] = [unit for unit, place in units if place == 0]
             values.append((float(min(places, default=math.inf)),))
@@ -110,18 +107,17 @@ class ExactDedup:
         return page.text if self.content_key == "text" else page.record.get(self.content_key)
 
     def _units(self, page: Page) -> list[str] | None:
-        """The units of a page; None without the field."""
+        """The units of a page; None without the field. A number or an object is one unit, its JSON."""
         content = self._content(page)
         if content is None:
             return None
-        if isinstance(content, str):
-            return [content]
-        if isinstance(content, list) and all(isinstance(unit, str) for unit in content):
+        if _has_units(content):
             return list(content)
-        raise InputError(
-            f"{self.func}: '{self.content_key}' holds {content!r:.60}; give a field with a text or a list of "
-            "texts"
-        )
+        return [content if isinstance(content, str) else json.dumps(content, sort_keys=True)]
+
+
+def _has_units(content: object) -> TypeGuard[list[str]]:
+    return isinstance(content, list) and all(isinstance(unit, str) for unit in content)
 
 
 def exact_dedup(

@@ -15,7 +15,7 @@ from dclm_bench.experiment.collection import Collection, RawPage
 from dclm_bench.experiment.leakage import find_sharing
 from dclm_bench.extraction.encodings import decode_detected
 from dclm_bench.extraction.html import ExtractionError, extract_text
-from dclm_bench.recipe import NamedStep, build_steps, load_recipe
+from dclm_bench.recipe import NamedStep, build_steps, load_recipe, notes_of
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +95,8 @@ def prepare_texts(
     gold = {page.id: page.gold for page in collection.articles if page.gold is not None}
     sharing = find_sharing(gold, ["\n".join((row["main"], row["all_text"])) for row in rows])
     log.info("language and heuristics of %d pages", len(rows))
+    for note in notes_of((*language, *heuristics)):
+        log.info("%s", note)
     return [
         PageTexts(**row, **_verdicts(row["main"], language, heuristics), shares=shares)
         for row, shares in zip(rows, sharing, strict=True)

@@ -60,7 +60,6 @@ COMPAT: Final = (
         "each `www` of a domain goes, its dot stays: `.a.com` is not `a.com`",
         "compares hosts",
     ),
-    ("move_url_modifier", "a page without a WARC address is lost", "keeps a `url` that is there"),
     ("arxiv_macro_modifier", "a page with a macro that is not ASCII is lost", "writes it out"),
     ("arxiv_section_strip_modifier", "a paragraph counts only directly before a subparagraph", "both count"),
 )

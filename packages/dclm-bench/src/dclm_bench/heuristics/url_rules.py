@@ -18,23 +18,27 @@ WARC_URL = "WARC-Target-URI"
 _FOLDS_TO_ASCII = re.compile("[\u0130\u0131\u017f\u212a]")
 
 
-def move_url_modifier(*, compat: Compat = "official") -> Step:
+def move_url_modifier() -> Step:
     """Copies the address of the WARC record, `metadata["WARC-Target-URI"]`, to `url`.
 
-    A page without it is dropped (the official code counts it as an error and loses it); under compat "fixed"
-    one that has a `url` already is kept.
+    A page that has none, and a `url` of its own, keeps that: the official code, which only met pages of WARC
+    files, fails at it and loses it, and nothing would be gained by that. A page with neither, or with an
+    address that is no text, is dropped.
 
     Source: official `move_url_modifier`.
     """
 
     def apply(page: Page) -> Sequence[float]:
         metadata = page.record.get("metadata")
-        if isinstance(metadata, dict) and WARC_URL in metadata:
-            page.record[URL] = metadata[WARC_URL]
-            return (1,)
-        return (1 if compat == "fixed" and URL in page.record else 0,)
+        address = metadata.get(WARC_URL) if isinstance(metadata, dict) else None
+        if address is None:
+            address = page.record.get(URL)
+        if not isinstance(address, str):
+            return (0,)
+        page.record[URL] = address
+        return (1,)
 
-    return Step("move_url_modifier", apply, (Rule("has_target_uri", ">=", 1),))
+    return Step("move_url_modifier", apply, (Rule("has_url", ">=", 1),))
 
 
 def url_substring_filter(

@@ -1,6 +1,5 @@
 """The steps that name a page's language, and that keep pages of some languages."""
 
-import logging
 import math
 import string
 from collections.abc import Callable, Sequence
@@ -12,10 +11,9 @@ from toolkit_shared.errors import InputError
 from dclm_bench.data.page import Page
 from dclm_bench.steps.step import Compat, Rule, Step
 
-log = logging.getLogger(__name__)
-
 FASTTEXT, LANGDETECT = "fasttext", "langdetect"
 MODELS = (FASTTEXT, LANGDETECT)
+_STAND_IN = "no model_path, so the identifier that is built in answers; it is not lid.176"
 
 Languages = dict[str, float]
 
@@ -68,7 +66,8 @@ def detect_lang_whole_page_enricher(
         page.record[key] = {} if blank.issuperset(page.text) else identify(page.text)
         return ()
 
-    return Step("detect_lang_whole_page_enricher", apply)
+    stands_in = model == FASTTEXT and model_path is None
+    return Step("detect_lang_whole_page_enricher", apply, note=_STAND_IN if stands_in else "")
 
 
 def language_filter(
@@ -126,13 +125,7 @@ def _fasttext(model_path: str | None, compat: Compat) -> Callable[[str], Languag
     return lambda text: predict(text.replace("\n", line_end))
 
 
-@lru_cache(maxsize=1)
 def _built_in() -> Callable[[str], Languages]:
-    log.info(
-        "language identification: no model_path, so the identifier that is built in answers; "
-        "it is not lid.176"
-    )
-
     def predict(text: str) -> Languages:
         from dclm_bench.language.built_in import identify_language
 

@@ -113,7 +113,7 @@ class AuditedRun:
         from difflib import get_close_matches
 
         near = get_close_matches(name, known, n=1, cutoff=0.4)
-        hint = f"perhaps you meant '{near[0]}'" if near else f"known are {', '.join(known)}"
+        hint = f"perhaps you meant '{near[0]}'" if near else f"`dclm-bench funnel {self.out}` lists them"
         raise InputError(f"{name}: the run has no such rule; {hint}")
 
 

@@ -13,6 +13,7 @@ from toolkit_shared.errors import InputError
 from toolkit_shared.execution import map_shards
 
 import dclm_bench
+from dclm_bench.data.reading import require_text_field
 from dclm_bench.pipeline.audited import KIND, AuditedRun, describe_steps
 from dclm_bench.pipeline.funnel import Funnel, merge_counts
 from dclm_bench.pipeline.passes import Pass, corpus_step
@@ -27,12 +28,17 @@ from dclm_bench.pipeline.shard import (
     write_arrays,
 )
 from dclm_bench.pipeline.sources import Source, find_sources
-from dclm_bench.recipe import Recipe, load_recipe
+from dclm_bench.recipe import Recipe, load_recipe, notes_of
 from dclm_bench.steps.step import Arrays, Compat
 
 log = logging.getLogger(__name__)
 
 SUFFIXES = {"jsonl": ".jsonl", "jsonl.gz": ".jsonl.gz", "jsonl.zst": ".jsonl.zst", "parquet": ".parquet"}
+
+
+# The last words of the parameters that name what a step reads. Not by what is there: a key may be called like
+# a folder, and a file that a run leaves (save_bloom_filter) is there when it goes on.
+NAMES_OF_FILES = ("path", "file", "filename", "filepath", "fname", "tokenizer", "tasks")
 
 
 @dataclass(frozen=True)
@@ -47,14 +53,21 @@ class RunReport:
     run: AuditedRun
     funnel: Funnel
 
+    @property
+    def not_applied(self) -> dict[str, str]:
+        """Step -> the list of words that it needs and that was not there."""
+        return dict(self.run.manifest["config"]["not_applied"])
+
     def as_dict(self) -> dict[str, Any]:
         """The report as JSON values."""
-        return {"out": str(self.run.out), **self.funnel.as_dict()}
+        return {"out": str(self.run.out), "not_applied": self.not_applied, **self.funnel.as_dict()}
 
     def to_text(self) -> str:
         """The rules that dropped pages, what was not applied, and where the pages are."""
-        missing = self.run.manifest["config"]["not_applied"]
-        notes = [f"not applied: {step}, for {name} is not here (--lists)" for step, name in missing.items()]
+        notes = [
+            f"not applied: {step}, for {name} is not here (--lists)"
+            for step, name in self.not_applied.items()
+        ]
         return "\n".join([self.funnel.to_text(all_rules=False), *notes, f"pages and audit in {self.run.out}"])
 
 
@@ -111,14 +124,13 @@ def run_recipe(
     Source: DataComp-LM section 4; the official `ray_processing/process.py`.
     """
     out = Path(out)
-    if format not in SUFFIXES:
-        raise InputError(f"--format: '{format}' is unknown; known are {', '.join(SUFFIXES)}")
+    _check_options(format, text_field, workers, tokenizer)
     loaded = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     loaded = loaded.with_settings(settings or {}).with_lists(lists)
     entries = json.loads(json.dumps(loaded.to_json(), default=str))
     text = json.dumps({"name": loaded.name, "steps": entries})
+    sources = find_sources(inputs)  # before the models of the steps are read, which takes long
     passes = cached_passes(text, compat)
-    sources = find_sources(inputs)
     config = {
         "recipe": loaded.name,
         "not_applied": loaded.missing_lists(),
@@ -157,15 +169,9 @@ def run_recipe(
         for number in range(len(passes))
         for shard, source in enumerate(sources)
     ]
-    counts: list[list[ShardCounts]] = []
+    _say_what_starts(out, passes, len(sources))
     try:
-        for number, this in enumerate(passes):
-            of_pass = [task for task in tasks if task.number == number]
-            counts.append(
-                list(map_shards(run_shard, of_pass, workers=workers, engine=engine, progress=progress))
-            )
-            if this.collected is not None:
-                _decide(out, number, this, len(sources))
+        counts = _run_passes(out, passes, tasks, workers=workers, engine=engine, progress=progress)
     except InputError:
         if not any(out.glob("counts/pass-0/*.json")):
             _give_up(out)
@@ -174,6 +180,48 @@ def run_recipe(
     _remove_work(out)
     run = AuditedRun.open(out)
     return RunReport(run, Funnel.of(run))
+
+
+def _check_options(format: str, text_field: str, workers: int, tokenizer: str | None) -> None:
+    """Refuse what cannot be before a folder is taken or a model read."""
+    if format not in SUFFIXES:
+        raise InputError(f"--format: '{format}' is unknown; known are {', '.join(SUFFIXES)}")
+    require_text_field(text_field)
+    if workers < 1:
+        raise InputError(f"--workers: {workers} is not positive; give 1 or more")
+    if tokenizer is not None:
+        from dclm_bench.tokenization.tokenizers import cached_tokenizer
+
+        cached_tokenizer(tokenizer)
+
+
+def _say_what_starts(out: Path, passes: Sequence[Pass], num_inputs: int) -> None:
+    """Log how much there is to do, how much of it is done, and what the steps have to say."""
+    done = sum(1 for _ in out.glob("counts/pass-*/*.json"))
+    number = num_inputs * len(passes)
+    log.info("%s: shards %d (inputs %d, passes %d), done %d", out, number, num_inputs, len(passes), done)
+    for note in notes_of(named for this in passes for named in this.page_steps):
+        log.info("%s", note)
+
+
+def _run_passes(
+    out: Path,
+    passes: Sequence[Pass],
+    tasks: Sequence[ShardTask],
+    *,
+    workers: int,
+    engine: str,
+    progress: Callable[[int], None] | None,
+) -> list[list[ShardCounts]]:
+    """What became of the pages of each shard in each pass."""
+    counts: list[list[ShardCounts]] = []
+    for number, this in enumerate(passes):
+        of_pass = [task for task in tasks if task.number == number]
+        done = map_shards(run_shard, of_pass, workers=workers, engine=engine, progress=progress)
+        counts.append(list(done))
+        if this.collected is not None:
+            _decide(out, number, this, len(of_pass))
+    return counts
 
 
 def _decide(out: Path, number: int, this: Pass, num_shards: int) -> None:
@@ -214,19 +262,30 @@ def _manifest(
 
 
 def _files_of(recipe: Recipe) -> dict[str, str]:
-    """Marks of the files and folders that parameters name (models, lists), so that a change is noticed."""
+    """Marks of the files and folders that steps read (models, lists), so that a change is noticed."""
     found = {}
     for step in recipe.steps:
         for name, value in step.parameters.items():
-            if isinstance(value, str) and 0 < len(value) < 4096 and "\0" not in value:
-                path = Path(value)
-                if path.is_file():
-                    found[f"{step.name}.{name}"] = fingerprint_file(path)
-                elif path.is_dir():
-                    files = sorted(file for file in path.rglob("*") if file.is_file())
-                    marks = [[file.relative_to(path).as_posix(), fingerprint_file(file)] for file in files]
-                    found[f"{step.name}.{name}"] = fingerprint(marks)
+            if name.rpartition("_")[2] not in NAMES_OF_FILES:
+                continue
+            paths = value if isinstance(value, list | tuple) else [value]
+            marks = [_mark_of(path) for path in paths if isinstance(path, str)]
+            if any(marks):
+                found[f"{step.name}.{name}"] = marks[0] or "" if len(marks) == 1 else fingerprint(marks)
     return found
+
+
+def _mark_of(value: str) -> str | None:
+    """The mark of a file, or of all files of a folder; None where there is neither."""
+    if not 0 < len(value) < 4096 or "\0" in value:
+        return None
+    path = Path(value)
+    if path.is_file():
+        return fingerprint_file(path)
+    if not path.is_dir():
+        return None
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    return fingerprint([[file.relative_to(path).as_posix(), fingerprint_file(file)] for file in files])
 
 
 def _remove_work(out: Path) -> None:

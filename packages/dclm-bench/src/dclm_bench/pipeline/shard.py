@@ -21,6 +21,7 @@ from dclm_bench.recipe import NamedStep, Recipe, RecipeStep, build_steps
 from dclm_bench.steps.step import Arrays, Compat
 
 INTERMEDIATE = ".jsonl.zst"
+UNUSABLE = "record that a step cannot use"
 Audit = Literal["full", "first"]
 
 
@@ -116,21 +117,19 @@ def run_shard(task: ShardTask) -> ShardCounts:
     counts.tokens_out = None if encode is None else 0
     kept: list[Page] = []
     positions: list[int] = []
+    unusable: list[InputError] = []
 
     def survivors() -> Iterator[Page]:
         for position, page, applied in _incoming(task, this, losses):
-            counts.pages_in += 1
-            dropped = _judge(page, this, applied, rows, counts, first=task.audit == "first")
-            rows.position.append(position)
-            rows.id.append(str(page.record["id"]))
-            url = page.record.get("url")
-            rows.url.append(url if isinstance(url, str) else None)
-            rows.dropped_by.append(dropped)
+            try:
+                dropped = _judge(page, this, applied, rows, counts, first=task.audit == "first")
+            except InputError as error:
+                _lose_unusable(task, page, error, losses)
+                unusable.append(error)
+                continue
             words = len(page.text.split())
             tokens = None if encode is None else len(encode(page.text))
-            rows.characters.append(len(page.text))
-            rows.words.append(words)
-            rows.tokens.append(tokens)
+            _note_page(rows, page, position, dropped, words, tokens)
             if dropped is not None:
                 counts.dropped[dropped] += 1
                 continue
@@ -142,6 +141,9 @@ def run_shard(task: ShardTask) -> ShardCounts:
             if this.collected is not None:
                 kept.append(page)
             yield page
+        if unusable and not counts.pages_in:
+            # the recipe is at fault, not they
+            raise InputError(f"{task.source.path}: no record can be used: {unusable[0]}")
 
     write_pages(pages_path(task, last), survivors())
     write_audit(place_of(task.out, "audit", task.number, task.shard, ".parquet"), rows)
@@ -155,6 +157,30 @@ def run_shard(task: ShardTask) -> ShardCounts:
     counts.losses = losses.to_json()
     write_json(marker, vars(counts))
     return counts
+
+
+def _note_page(
+    rows: AuditRows, page: Page, position: int, dropped: str | None, words: int, tokens: int | None
+) -> None:
+    """Add what the audit says of a page besides the values of its rules."""
+    url = page.record.get("url")
+    rows.position.append(position)
+    rows.dropped_by.append(dropped)
+    rows.id.append(str(page.record["id"]))
+    rows.url.append(url if isinstance(url, str) else None)
+    rows.characters.append(len(page.text))
+    rows.words.append(words)
+    rows.tokens.append(tokens)
+
+
+def _lose_unusable(task: ShardTask, page: Page, error: InputError, losses: Losses) -> None:
+    """Count a record whose own keys a step cannot use, as the official code does with any error of a step.
+
+    After the first pass it stops the run: the funnel has no place for a page that is lost between its steps.
+    """
+    if task.number > 0:
+        raise InputError(f"{task.source.path}: page {page.record['id']}: {error}")
+    losses.lose(UNUSABLE, f"{task.source.path}, page {page.record['id']}", str(error))
 
 
 def _encoder(tokenizer: str | None) -> Callable[[str], Any] | None:
@@ -222,15 +248,19 @@ def _incoming(task: ShardTask, this: Pass, losses: Losses) -> Iterator[tuple[int
 def _judge(
     page: Page, this: Pass, applied: Applied | None, rows: AuditRows, counts: ShardCounts, *, first: bool
 ) -> str | None:
-    """Run the steps on a page, note the values, and give the full name of the first rule that drops it."""
+    """Run the steps on a page, note the values, and give the full name of the first rule that drops it.
+
+    Nothing is noted or counted of a page for which a step raises InputError.
+    """
     row: list[float | None] = []
     removed: list[int | None] = []
+    entered: list[str] = []
     dropped: str | None = None
 
     def note(named: NamedStep, found: Sequence[float]) -> None:
         nonlocal dropped
         if dropped is None:
-            counts.entered[named.name] += 1
+            entered.append(named.name)
         for rule, value in zip(named.step.rules, found, strict=True):
             row.append(float(value))
             if dropped is None and not rule.keeps(value):
@@ -240,7 +270,7 @@ def _judge(
         note(this.applied, applied.values)
         if this.applied.step.edits:
             removed.append(applied.removed)
-    counts.words_in += len(page.text.split())
+    words_in = len(page.text.split())
     for named in this.page_steps:
         step = page_step(named)
         if first and dropped is not None:
@@ -251,6 +281,10 @@ def _judge(
         note(named, step.apply(page))
         if step.edits:
             removed.append(before - len(page.text))
+    counts.pages_in += 1
+    counts.words_in += words_in
+    for name in entered:
+        counts.entered[name] += 1
     rows.values.append(row)
     rows.removed.append(removed)
     return dropped

@@ -1,11 +1,13 @@
 """Another limit on a finished run: the new keep-set and its tokens, without reading a page again."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 from toolkit_shared.errors import InputError
 from toolkit_shared.records import write_jsonl
 from toolkit_shared.report import text_table
@@ -94,16 +96,10 @@ def what_if(run: AuditedRun, settings: Mapping[str, float], *, keep_set: str | P
         for full, rule in rules.items()
     }
     totals = np.zeros(9, np.int64)
-    has_tokens = True
-    lines: list[dict[str, Any]] = []
-    columns = [*asked, "dropped_by", "words", "tokens"] + ["id", "url"] * (keep_set is not None)
-    for _, table in read_audit(run.out, number, columns):
-        before = np.asarray(table["dropped_by"].is_null())
-        now = np.ones(len(table), bool)
-        for full, rule in asked.items():
-            now &= rule.keeps_array(doubles(table, full))
+    has_tokens = run.manifest["counts"]["tokens_out"] is not None
+    for _, table in read_audit(run.out, number, [*asked, "dropped_by", "words", "tokens"]):
+        before, now = _kept(table, asked)
         words = table["words"].to_numpy()
-        has_tokens &= table["tokens"].null_count == 0
         tokens = table["tokens"].fill_null(0).to_numpy()
         totals += [
             len(table),
@@ -116,11 +112,8 @@ def what_if(run: AuditedRun, settings: Mapping[str, float], *, keep_set: str | P
             tokens[before].sum(),
             tokens[now].sum(),
         ]
-        if keep_set is not None:
-            rows = zip(table["id"].to_pylist(), table["url"].to_pylist(), before, now, strict=True)
-            lines += [{"id": i, "url": u, "kept": bool(b), "would_keep": bool(n)} for i, u, b, n in rows]
     if keep_set is not None:
-        write_jsonl(keep_set, lines)
+        write_jsonl(keep_set, _keep_set(run, number, asked))
     pages, kept_before, kept_now, gained, lost, words_before, words_now, *tokens_kept = map(int, totals)
     after = [step.name for step in run.steps if step.number == number + 1][:1]
     return WhatIf(
@@ -136,6 +129,22 @@ def what_if(run: AuditedRun, settings: Mapping[str, float], *, keep_set: str | P
         tokens_now=tokens_kept[1] if has_tokens else None,
         steps_after=tuple(after),
     )
+
+
+def _kept(table: pa.Table, asked: Mapping[str, Rule]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which pages of a table were kept, and which would be."""
+    now = np.ones(len(table), bool)
+    for full, rule in asked.items():
+        now &= rule.keeps_array(doubles(table, full))
+    return np.asarray(table["dropped_by"].is_null()), now
+
+
+def _keep_set(run: AuditedRun, number: int, asked: Mapping[str, Rule]) -> Iterator[dict[str, Any]]:
+    """A line for every page, shard by shard, so that a corpus of any size can be written."""
+    for _, table in read_audit(run.out, number, [*asked, "dropped_by", "id", "url"]):
+        rows = zip(table["id"].to_pylist(), table["url"].to_pylist(), *_kept(table, asked), strict=True)
+        for name, url, kept, would_keep in rows:
+            yield {"id": name, "url": url, "kept": bool(kept), "would_keep": bool(would_keep)}
 
 
 def _find_rules(

@@ -14,7 +14,7 @@ from toolkit_shared.records import expand_inputs, open_records
 
 from dclm_bench.data.inputs import SUFFIXES, format_of
 from dclm_bench.data.losses import Losses
-from dclm_bench.data.reading import read_pages
+from dclm_bench.data.reading import read_pages, require_text_field
 from dclm_bench.fasttext.model import FastTextModel, load_fasttext, score_texts
 from dclm_bench.fasttext.settings import FastTextSettings
 from dclm_bench.fasttext.training import train_supervised
@@ -139,6 +139,7 @@ def train_classifier(
         raise InputError(f"--held-out: {held_out} is no share from 0 up to 1; give for example 0.1")
     if max_examples is not None and max_examples < 1:
         raise InputError(f"--max-examples: {max_examples} is below 1; give 1 or more")
+    require_text_field(text_field)
     config = {
         "positives": _fingerprints(positives),
         "negatives": _fingerprints(negatives),

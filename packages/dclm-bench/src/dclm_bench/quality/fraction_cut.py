@@ -87,7 +87,8 @@ def quality_fraction_filter(
 
     By documents floor(n * keep_fraction + 1/2) pages are kept; by tokens the best pages until the share of
     tokens is met as nearly as whole pages allow. Of equal scores the earlier pages are kept, and pages
-    without a score come last. The threshold that was found is logged and stands in the decision.
+    without a score come last. The threshold that was found is logged and stands in the decision. `what-if`
+    is exact at any other share for up to `percentile.MOST_RANKED` pages, and near beyond that.
 
     Args:
         key: Where the score is; all pages must have the key.

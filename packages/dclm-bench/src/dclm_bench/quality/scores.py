@@ -44,9 +44,12 @@ def score_of(func: str, page: Page, key: str, *, key_must_exist: bool = True) ->
     value: Any = page.record.get(key)
     if value is None:
         return math.nan
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise InputError(f"{func}: the key '{key}' holds {str(value)[:40]!r}, no number; name another key")
-    return float(value)
+    try:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return float(value)
+    except OverflowError:  # whole numbers in JSON may have any length
+        pass
+    raise InputError(f"{func}: the key '{key}' holds {str(value)[:40]!r}, no number; name another key")
 
 
 def require_path(func: str, parameter: str, path: str, *, folder: bool = False) -> Path:

@@ -21,7 +21,7 @@ from dclm_bench.quality.auc import QualityAuc, quality_auc
 from dclm_bench.quality.classifier import example_marks
 from dclm_bench.quality.fasttext_hq import high_quality_probability
 from dclm_bench.quality.fraction_cut import Unit
-from dclm_bench.quality.leakage import text_marks
+from dclm_bench.quality.leakage import text_mark
 from dclm_bench.quality.scores import once_per_process
 from dclm_bench.recipe import Recipe, RecipeStep
 
@@ -181,9 +181,10 @@ def _look_at(source: Source, *, model: str, labels: str | None, text_field: str)
     found |= {"scores": [], "labels": [], "lengths": []}
     if examples is None and labels is None:
         return found
-    texts = []
+    marks: set[int] = set()
     for page in read_source(source, Losses(), text_field=text_field):
-        texts.append(page.text)
+        if examples is not None:
+            marks.add(text_mark(page.text))
         if labels is None:
             continue
         label = page.record.get(labels)
@@ -195,7 +196,7 @@ def _look_at(source: Source, *, model: str, labels: str | None, text_field: str)
         found["labels"].append(bool(label))
         found["lengths"].append(len(page.text))
     if examples is not None:
-        found["shared"] = np.intersect1d(text_marks(texts), examples, assume_unique=True)
+        found["shared"] = np.intersect1d(np.array(list(marks), np.uint64), examples)
     return found
 
 

@@ -64,12 +64,14 @@ class Step:
         rules: The comparisons, in the order in which they are made.
         edits: Whether `apply` may change the text; then the effect of its own parameters cannot be told
             without running again.
+        note: What a user has to know of this step before a run of it starts; empty for most.
     """
 
     func: str
     apply: Callable[[Page], Sequence[float]]
     rules: tuple[Rule, ...] = ()
     edits: bool = False
+    note: str = ""
 
 
 class CorpusStep(Protocol):

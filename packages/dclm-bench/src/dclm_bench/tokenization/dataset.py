@@ -25,6 +25,7 @@ from toolkit_shared.execution import map_shards
 import dclm_bench
 from dclm_bench.data.inputs import InputFile, find_inputs
 from dclm_bench.data.losses import Losses
+from dclm_bench.data.reading import require_text_field
 from dclm_bench.references import DatasetReference
 from dclm_bench.tokenization.contexts import (
     CONTEXT_LENGTH,
@@ -139,6 +140,7 @@ def tokenize_dataset(
             raise InputError(f"--{option}: {value} is below 2; give 2 or more")
     if num_cells < 1 or seed < 0:
         raise InputError(f"--num-cells {num_cells}, --seed {seed}: give 1 or more cells and a seed from 0")
+    require_text_field(text_field)
     files = _page_files(inputs)
     loaded = load_tokenizer(tokenizer)
     config = {
