@@ -62,7 +62,7 @@ def test_a_body_that_a_crawler_has_undone_is_left_as_it_is(name):
 @pytest.mark.parametrize(
     ("header", "name", "body", "reason"),
     [
-        ("content-encoding", "gzip", gzip.compress(b"hello" * 50)[:-12], "end early"),
+        ("content-encoding", "gzip", gzip.compress(b"hello" * 50, mtime=0)[:-12], "end early"),
         ("content-encoding", "gzip", b"\x1f\x8b\x08" + bytes(20), "corrupt data"),
         ("content-encoding", "br", b"\xff\xff\xff\xff", "corrupt data"),
         ("content-encoding", "rot13", b"uryyb", "unknown encoding 'rot13'"),
