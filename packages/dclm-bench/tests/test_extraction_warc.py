@@ -169,7 +169,10 @@ def test_an_unpacked_file_gives_what_comes_before_the_damage(tmp_path):
     assert losses.lost == {"broken WARC record": 1}
 
 
-@pytest.mark.parametrize("data", [b"", b"hello\nworld\n" * 10, gzip.compress(b"hello\nworld\n" * 10, mtime=0)])
+LINES = b"hello\nworld\n" * 10
+
+
+@pytest.mark.parametrize("data", [b"", LINES, gzip.compress(LINES, mtime=0)])
 def test_a_file_without_records_gives_none(tmp_path, data):
     found, losses = read(tmp_path, data)
     assert found == []
