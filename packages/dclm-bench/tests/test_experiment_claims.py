@@ -14,7 +14,6 @@ from dclm_bench.experiment.sample_data import write_sample_data
 from toolkit_shared.errors import InputError
 from toolkit_shared.results import read_results
 
-pytest.importorskip("torch")
 SETTINGS = settings_for("smoke")
 
 

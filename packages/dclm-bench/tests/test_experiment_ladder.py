@@ -212,7 +212,7 @@ def test_names_of_questions_are_different():
 
 
 def test_training_starts_anew_and_bits_are_those_of_the_logits():
-    torch = pytest.importorskip("torch")
+    import torch
     from dclm_bench.experiment.ladder_training import LadderBudget, LadderModel, LadderTrainer
 
     budget = LadderBudget(512, length=8, batch_size=4, evaluation_batch_size=4)

@@ -4,10 +4,8 @@ import math
 
 import numpy as np
 import pytest
-
-torch = pytest.importorskip("torch")
-
-from dclm_bench.experiment.witness import ROW, train_transformer, transformer_bits  # noqa: E402
+import torch
+from dclm_bench.experiment.witness import ROW, train_transformer, transformer_bits
 
 TEXT = b"the cat sat on the mat and the rat sat on the cat " * 20
 

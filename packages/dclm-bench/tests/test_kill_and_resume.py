@@ -94,9 +94,6 @@ def test_a_command_that_is_killed_goes_on_to_the_same_bytes(
 def test_the_bytes_are_the_same_for_any_number_of_workers_and_engine(
     options: tuple[str, ...], whole: dict[str, Any], crawl: Path, tmp_path: Path
 ) -> None:
-    if "ray" in options:
-        pytest.importorskip("ray")
-
     finish(start(whole["command"], crawl, tmp_path / "out", *options))
 
     assert contents(tmp_path / "out") == whole["contents"]

@@ -141,8 +141,6 @@ def test_more_workers_give_the_same_bytes(
 def test_three_ray_workers_give_the_same_bytes(
     report: RunReport, recipe: Recipe, inputs: list[Path], tmp_path: Path
 ) -> None:
-    pytest.importorskip("ray")
-
     other = run_recipe(recipe, inputs, tmp_path / "out", workers=3, engine="ray")
 
     assert contents(other.run.out) == contents(report.run.out)

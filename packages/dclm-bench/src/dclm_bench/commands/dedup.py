@@ -1,7 +1,11 @@
 """The command that only deduplicates."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from toolkit_shared.cli import Flat
+
+from dclm_bench.settings import RunSettings
 
 
 def dedup(
@@ -9,13 +13,7 @@ def dedup(
     method: Literal["bff", "minhash", "exact", "url", "suffix", "line"] = "bff",
     out: Path,
     set: tuple[str, ...] = (),
-    format: Literal["jsonl", "jsonl.gz", "jsonl.zst", "parquet"] = "jsonl.zst",
-    text_field: str = "text",
-    workers: int = 1,
-    engine: Literal["local", "ray"] = "local",
-    resume: bool = True,
-    overwrite: bool = False,
-    strict: bool = False,
+    running: Annotated[RunSettings, Flat] = RunSettings(),
     json: bool = False,
 ) -> None:
     """Remove what is duplicated, within pages and across all inputs.
@@ -25,15 +23,11 @@ def dedup(
         method: Bloom filter over n-grams, MinHash, equal texts, equal URLs, repeated spans, or equal lines.
         out: Folder of the pages kept, the audit and the manifest.
         set: A parameter of the method, as PARAMETER=VALUE; may be repeated.
-        format: Format of the pages written.
-        text_field: Field that holds the text.
-        workers: Processes; the output is the same for any number.
-        engine: Where the processes run.
-        resume: Go on with an unfinished run.
-        overwrite: Replace a run of another configuration.
-        strict: Stop at the first record that cannot be used instead of counting and skipping it.
+        running: How pages are read, worked on and written.
         json: Print one JSON document.
     """
+    from dataclasses import asdict
+
     from toolkit_shared.cli import emit
     from toolkit_shared.progress import progress_bar
 
@@ -46,13 +40,7 @@ def dedup(
             Recipe(func, (RecipeStep(func, func, parse_settings(set, step=func)),)),
             inputs,
             out,
-            workers=workers,
-            engine=engine,
-            resume=resume,
-            overwrite=overwrite,
-            strict=strict,
-            format=format,
-            text_field=text_field,
+            **asdict(running),
             progress=progress,
         )
     emit(report.as_dict(), report.to_text(), as_json=json)

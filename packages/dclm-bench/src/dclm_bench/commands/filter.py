@@ -1,7 +1,11 @@
 """The command that runs only the rules on one page at a time."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated
+
+from toolkit_shared.cli import Flat
+
+from dclm_bench.settings import RuleSettings, RunSettings
 
 
 def filter(
@@ -10,16 +14,8 @@ def filter(
     only: tuple[str, ...] = (),
     out: Path,
     set: tuple[str, ...] = (),
-    lists: Path | None = None,
-    compat: Literal["official", "fixed", "datatrove"] = "official",
-    audit: Literal["full", "first"] = "full",
-    format: Literal["jsonl", "jsonl.gz", "jsonl.zst", "parquet"] = "jsonl.zst",
-    text_field: str = "text",
-    workers: int = 1,
-    engine: Literal["local", "ray"] = "local",
-    resume: bool = True,
-    overwrite: bool = False,
-    strict: bool = False,
+    rules: Annotated[RuleSettings, Flat] = RuleSettings(),
+    running: Annotated[RunSettings, Flat] = RunSettings(),
     json: bool = False,
 ) -> None:
     """Filter pages by the rules of a recipe that look at one page at a time.
@@ -30,19 +26,12 @@ def filter(
         only: Name of a step to run alone; may be repeated, and keeps the recipe's order.
         out: Folder of the pages kept, the audit and the manifest.
         set: A parameter that differs from the recipe's, as STEP.PARAMETER=VALUE; may be repeated.
-        lists: Folder of the lists of banned words that the recipe names, such as baselines/mappers/banlists
-            of the official repository; unset: that of DCLM_BENCH_LISTS. Without a list its rule is left out.
-        compat: Whose semantics: the official code's with its bugs, those mended, or datatrove's.
-        audit: Measure every rule on every page, or stop at a page's first drop.
-        format: Format of the pages written.
-        text_field: Field that holds the text.
-        workers: Processes; the output is the same for any number.
-        engine: Where the processes run.
-        resume: Go on with an unfinished run.
-        overwrite: Replace a run of another configuration.
-        strict: Stop at the first record that cannot be used instead of counting and skipping it.
+        rules: How the rules are read, and what is kept of their verdicts.
+        running: How pages are read, worked on and written.
         json: Print one JSON document.
     """
+    from dataclasses import asdict
+
     from toolkit_shared.cli import emit
     from toolkit_shared.progress import progress_bar
 
@@ -56,16 +45,8 @@ def filter(
             inputs,
             out,
             settings=parse_settings(set),
-            lists=lists,
-            workers=workers,
-            engine=engine,
-            compat=compat,
-            resume=resume,
-            overwrite=overwrite,
-            audit=audit,
-            strict=strict,
-            format=format,
-            text_field=text_field,
+            **asdict(rules),
+            **asdict(running),
             progress=progress,
         )
     emit(report.as_dict(), report.to_text(), as_json=json)

@@ -1,7 +1,11 @@
 """The command that scores pages with a quality classifier."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from toolkit_shared.cli import Flat
+
+from dclm_bench.settings import RunSettings
 
 
 def quality_score(
@@ -13,13 +17,7 @@ def quality_score(
     threshold: float | None = None,
     by: Literal["documents", "tokens"] = "documents",
     labels: str | None = None,
-    text_field: str = "text",
-    format: Literal["jsonl", "jsonl.gz", "jsonl.zst", "parquet"] = "jsonl.zst",
-    workers: int = 1,
-    engine: Literal["local", "ray"] = "local",
-    resume: bool = True,
-    overwrite: bool = False,
-    strict: bool = False,
+    running: Annotated[RunSettings, Flat] = RunSettings(),
     json: bool = False,
 ) -> None:
     """Score pages with a fastText classifier, keep the best share of them, and compare with human labels.
@@ -33,15 +31,11 @@ def quality_score(
         threshold: Lowest score that is kept; none for all.
         by: What the share is of.
         labels: Field with human labels (0 or 1): print the AUC beside that of the length.
-        text_field: Field that holds the text.
-        format: Format of the pages written.
-        workers: Processes; the output is the same for any number.
-        engine: Where the processes run.
-        resume: Go on with an unfinished run.
-        overwrite: Replace a run of another configuration.
-        strict: Stop at the first record that cannot be used instead of counting and skipping it.
+        running: How pages are read, worked on and written.
         json: Print one JSON document.
     """
+    from dataclasses import asdict
+
     from toolkit_shared.cli import emit
     from toolkit_shared.progress import progress_bar
 
@@ -57,13 +51,7 @@ def quality_score(
             threshold=threshold,
             by=by,
             labels=labels,
-            text_field=text_field,
-            format=format,
-            workers=workers,
-            engine=engine,
-            resume=resume,
-            overwrite=overwrite,
-            strict=strict,
+            **asdict(running),
             progress=progress,
         )
     emit(report.as_dict(), report.to_text(), as_json=json)
