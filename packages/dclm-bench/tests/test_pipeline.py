@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from dclm_bench.data.reading import read_pages
+from dclm_bench.pipeline import running
 from dclm_bench.pipeline.audited import AuditedRun
 from dclm_bench.pipeline.explain import explain
 from dclm_bench.pipeline.funnel import Funnel
@@ -197,6 +198,27 @@ def test_a_run_goes_on_from_any_unit(
         run_recipe(recipe, inputs, out)
     monkeypatch.undo()
     (out / left).unlink()
+
+    resumed = run_recipe(recipe, inputs, out)
+
+    assert contents(resumed.run.out) == contents(report.run.out)
+
+
+def test_a_file_that_a_worker_left_half_written_is_no_part_of_the_run(
+    report: RunReport, recipe: Recipe, inputs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # the worker was on another machine, so it may still live, and its file is spared at first
+    out = tmp_path / "out"
+    finish = running.finish_folder
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(running, "finish_folder", stop)
+    with pytest.raises(KeyboardInterrupt):
+        run_recipe(recipe, inputs, out)
+    monkeypatch.setattr(running, "finish_folder", finish)
+    (out / "pages" / ".tmp-00000000-1-00000000-00001.jsonl.zst").write_bytes(b"half")
 
     resumed = run_recipe(recipe, inputs, out)
 

@@ -22,6 +22,7 @@ from dclm_bench.pipeline.shard import (
     ShardCounts,
     ShardTask,
     cached_passes,
+    pages_path,
     place_of,
     read_arrays,
     run_shard,
@@ -176,7 +177,7 @@ def run_recipe(
         if not any(out.glob("counts/pass-0/*.json")):
             _give_up(out)
         raise
-    finish_folder(out, _manifest(out, passes, sources, counts))
+    finish_folder(out, _manifest(out, passes, sources, tasks, counts))
     _remove_work(out)
     run = AuditedRun.open(out)
     return RunReport(run, Funnel.of(run))
@@ -243,9 +244,16 @@ def _decide(out: Path, number: int, this: Pass, num_shards: int) -> None:
 
 
 def _manifest(
-    out: Path, passes: Sequence[Pass], sources: Sequence[Source], counts: Sequence[Sequence[ShardCounts]]
+    out: Path,
+    passes: Sequence[Pass],
+    sources: Sequence[Source],
+    tasks: Sequence[ShardTask],
+    counts: Sequence[Sequence[ShardCounts]],
 ) -> dict[str, Any]:
-    files = sorted(path for kind in ("pages", "audit") for path in (out / kind).rglob("*") if path.is_file())
+    # what the tasks wrote, not what lies there: a worker that was killed may have left a temporary file
+    last = len(passes) - 1
+    files = [place_of(out, "audit", task.number, task.shard, ".parquet") for task in tasks]
+    files += [pages_path(task, last=True) for task in tasks if task.number == last]
     return {
         "version": 1,
         "toolkit_version": dclm_bench.__version__,
