@@ -10,7 +10,7 @@ from pathlib import Path
 from importlinter.cli import lint_imports
 
 # from the outside in; a room may import those after it
-OUTER_ROOMS = ("cli", "commands", "experiment", "training", "evaluation")
+OUTER_ROOMS = ("cli", "commands", "experiment", "training", "evaluation", "export")
 FORMULA_ROOMS = ("model", "models", "objectives")  # which do not import each other
 INNER_ROOMS = ("data", "settings")
 TRAINERS = ("lightning", "pytorch_lightning")

@@ -1,0 +1,1 @@
+"""One thin module a command; heavy imports stand inside the functions."""
