@@ -44,6 +44,7 @@ class Question:
             as arms of their own.
         unit: Of the work.
         scale: At which scale beside smoke it can be asked.
+        threads: Of every arm.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Question:
     clock: Literal["wall", "cpu"] = "wall"
     unit: str = "tokens"
     scale: Literal["cpu", "gpu"] = "cpu"
+    threads: int = 1
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,7 @@ def answer(
     if options.scale not in ("smoke", question.scale):
         print(f"{question.name}: skipped, it is asked at --scale {question.scale}")
         return 0
-    environment = capture_environment(question.packages, threads=1)
+    environment = capture_environment(question.packages, threads=question.threads)
     started, clock = timestamp(), time.perf_counter()
     try:
         finding = measure(options)

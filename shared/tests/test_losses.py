@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from toolkit_shared.errors import InputError
 from toolkit_shared.images import BadImage
-from toolkit_shared.losses import Losses
+from toolkit_shared.losses import MAX_EXAMPLES, Losses
 from toolkit_shared.records import BadRecord
 
 
@@ -38,6 +38,19 @@ def test_tallies_add_up_whether_they_come_from_a_file_or_not() -> None:
 
     assert total.lost == {"empty": 2}
     assert Losses().to_text() == "nothing lost"
+
+
+def test_counts_of_parts_add_up_and_keep_few_examples() -> None:
+    one, two = Losses(), Losses()
+    for losses in (one, two):
+        for number in range(4):
+            losses.lose("x", f"record {number}")
+    total = Losses()
+    total.add(one)
+    total.add(two.to_json())
+
+    assert total.lost == {"x": 8}
+    assert len(total.examples) == MAX_EXAMPLES
 
 
 def test_strict_stops_at_damage_and_only_there() -> None:

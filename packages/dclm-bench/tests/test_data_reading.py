@@ -7,13 +7,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
-from dclm_bench.data.losses import Losses
 from dclm_bench.data.page import Page
 from dclm_bench.data.reading import read_pages
 from dclm_bench.data.writing import write_pages
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from toolkit_shared.errors import InputError
+from toolkit_shared.losses import Losses
 
 ROWS = [
     {"text": "one\ntwo", "url": "http://a.org", "metadata": {"WARC-Type": "response"}},

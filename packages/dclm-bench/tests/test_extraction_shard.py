@@ -4,11 +4,11 @@ import json
 import pytest
 from crawl_records import FIRST_LINE, HTML, packed, record, warcinfo
 from dclm_bench.data.generated.crawl import write_crawl
-from dclm_bench.data.losses import Losses
 from dclm_bench.extraction.shard import extract_shard
 from fastwarc.warc import ArchiveIterator, WarcRecordType
 from resiliparse.extract.html2text import extract_plain_text
 from toolkit_shared.errors import InputError
+from toolkit_shared.losses import Losses
 
 LATIN = "<html><body><p>Füße über Straßen in München, sagte die alte Frau.</p></body></html>"
 

@@ -5,12 +5,12 @@ import re
 
 import pytest
 from crawl_records import HTML, packed, record, warcinfo
-from dclm_bench.data.losses import Losses
 from dclm_bench.extraction.warc import read_warc
 from fastwarc.warc import ArchiveIterator, WarcRecordType
 from hypothesis import given
 from hypothesis import strategies as st
 from toolkit_shared.errors import InputError
+from toolkit_shared.losses import Losses
 
 
 def read(tmp_path, data, **options):

@@ -18,9 +18,9 @@ from toolkit_shared.artifacts import (
 )
 from toolkit_shared.errors import InputError
 from toolkit_shared.execution import map_shards
+from toolkit_shared.losses import Losses
 
 from dclm_bench.data.inputs import InputFile, find_inputs
-from dclm_bench.data.losses import Losses
 from dclm_bench.data.page import Page
 from dclm_bench.data.writing import SUFFIXES, write_pages
 from dclm_bench.extraction.html import text_extractor

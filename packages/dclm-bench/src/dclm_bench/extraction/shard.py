@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from toolkit_shared.errors import InputError
+from toolkit_shared.losses import Losses
 
 from dclm_bench.data.inputs import format_of
-from dclm_bench.data.losses import Losses
 from dclm_bench.data.page import Page
 from dclm_bench.extraction import encodings
 from dclm_bench.extraction.html import EXTRACTORS, ExtractionError, TextOf, count_tags, text_extractor

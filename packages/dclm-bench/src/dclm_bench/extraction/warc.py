@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from toolkit_shared.errors import InputError
+from toolkit_shared.losses import Losses
 
-from dclm_bench.data.losses import Losses
 from dclm_bench.extraction.members import MAGIC, MemberStream, record_streams
 
 # The largest page that Common Crawl keeps is 1 MiB; above this a record is an attack or no page.

@@ -5,9 +5,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from toolkit_shared.losses import Losses
 from toolkit_shared.report import text_table
 
-from dclm_bench.data.losses import Losses
 from dclm_bench.pipeline.audit import doubles, read_audit
 from dclm_bench.pipeline.audited import AuditedRun
 from dclm_bench.pipeline.shard import ShardCounts
@@ -50,7 +50,7 @@ class Funnel:
         words_in: Words (between blanks) of the pages read.
         words_out: Words of the pages kept, as they were written.
         tokens_out: Their tokens; None without a tokeniser.
-        losses: What was not read, by reason, with examples (`data.losses.Losses`).
+        losses: What was not read, by reason, with examples (`toolkit_shared.losses.Losses`).
     """
 
     rows: tuple[FunnelRow, ...]

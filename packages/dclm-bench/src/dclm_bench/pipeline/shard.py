@@ -10,8 +10,8 @@ from typing import Any, Literal
 import numpy as np
 from toolkit_shared.artifacts import atomic_path, read_json, write_json
 from toolkit_shared.errors import InputError
+from toolkit_shared.losses import Losses
 
-from dclm_bench.data.losses import Losses
 from dclm_bench.data.page import Page
 from dclm_bench.data.writing import write_pages
 from dclm_bench.pipeline.audit import AuditRows, write_audit

@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from toolkit_shared.losses import Losses
+
 from dclm_bench.data.inputs import PageFormat, find_inputs
-from dclm_bench.data.losses import Losses
 from dclm_bench.data.page import Page
 from dclm_bench.data.reading import read_pages
 from dclm_bench.extraction.shard import extract_shard

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 from toolkit_shared.artifacts import atomic_path, fingerprint_file, read_json, require_place, write_json
 from toolkit_shared.errors import InputError
+from toolkit_shared.losses import Losses
 from toolkit_shared.records import expand_inputs, open_records
 
 from dclm_bench.data.inputs import SUFFIXES, format_of
-from dclm_bench.data.losses import Losses
 from dclm_bench.data.reading import read_pages, require_text_field
 from dclm_bench.fasttext.model import FastTextModel, load_fasttext, score_texts
 from dclm_bench.fasttext.settings import FastTextSettings

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from toolkit_shared.errors import InputError
 from toolkit_shared.execution import map_shards
+from toolkit_shared.losses import Losses
 
-from dclm_bench.data.losses import Losses
 from dclm_bench.data.reading import read_pages
 from dclm_bench.fasttext.model import load_fasttext
 from dclm_bench.pipeline.running import RunReport, run_recipe

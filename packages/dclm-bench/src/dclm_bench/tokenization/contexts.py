@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from toolkit_shared.artifacts import atomic_path, read_json, write_json
 from toolkit_shared.errors import InputError
+from toolkit_shared.losses import Losses
 from toolkit_shared.randomness import stream
 
-from dclm_bench.data.losses import Losses
 from dclm_bench.data.reading import read_pages
 from dclm_bench.tokenization.tokenizers import Tokenizer, cached_tokenizer
 

@@ -21,10 +21,10 @@ from toolkit_shared.artifacts import (
 )
 from toolkit_shared.errors import InputError
 from toolkit_shared.execution import map_shards
+from toolkit_shared.losses import Losses
 
 import dclm_bench
 from dclm_bench.data.inputs import InputFile, find_inputs
-from dclm_bench.data.losses import Losses
 from dclm_bench.data.reading import require_text_field
 from dclm_bench.references import DatasetReference
 from dclm_bench.tokenization.contexts import (
