@@ -1,0 +1,54 @@
+"""How fast is an exported image encoder beside the one that open_clip makes, on a CPU?
+
+`MobileCLIP2-S0`, one image a call, the same weights in all arms and their features compared: open_clip's
+model as `create_model` gives it (branches unfolded), ours folded in torch, ours folded in ONNX Runtime.
+Decoding is not in the figure.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks.measurement import alternate, timed
+from benchmarks.mobileclip.image_arms import ONNX, PEER, build_arms
+from benchmarks.question import Finding, Options, Question, answer, report_round
+
+THREADS = 2
+QUESTION = Question(
+    name="image-tower",
+    toolkit="mobileclip",
+    expected="ONNX Runtime on the folded encoder at least 2 times open_clip's encoder as created",
+    holds=lambda ratio: ratio >= 2.0,
+    packages=["mobileclip", "torch", "open_clip_torch", "timm", "onnxruntime"],
+    unit="images",
+    threads=THREADS,
+)
+
+
+def measure(options: Options, *, numerator: str = ONNX) -> Finding:
+    """Time one image a call, in turn."""
+    with tempfile.TemporaryDirectory() as folder:
+        arms = build_arms(Path(folder), name="MobileCLIP2-S0", batch_size=1, threads=THREADS)
+        error = arms.check_parity()
+        samples = alternate(
+            {name: lambda name=name: timed(lambda: arms.call(name)) for name in arms.arms},  # type: ignore[misc]
+            repeats=options.repeats,
+            warm_up=options.pick(1, 3),
+            progress=report_round,
+        )
+    return Finding(
+        samples,
+        numerator,
+        PEER,
+        "arithmetic of the cores: 2.39 GMAC an image",
+        note=f"256 x 256 pixels, batch 1, {THREADS} threads; features of the arms equal to {error:.0e}",
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Answer the question; the exit code."""
+    return answer(QUESTION, measure, argv, repeats=20)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
