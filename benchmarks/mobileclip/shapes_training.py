@@ -54,7 +54,7 @@ class Sizes:
     num_pairs: int = 98_304  # 48 batches
     test_pairs: int = 8_192
     steps: int = 240
-    teacher_steps: int = 400
+    teacher_steps: int = 2_000
     batch_size: int = 2_048
     num_augmentations: int = 4
     num_synthetic: int = 5

@@ -18,7 +18,8 @@ class ConvolutionalTower:
     widths: tuple[int, ...]
     mlp_ratio: int
     mixers: tuple[Literal["rep", "attention"], ...]
-    downsample_squeeze_excite: tuple[bool, ...]  # of the downsampling that enters each stage; the first is unused
+    # of the downsampling that enters each stage; the first is unused
+    downsample_squeeze_excite: tuple[bool, ...]
     attention_norm: Literal["batch", "layer"] = "batch"
     stem_scale_branches: bool = True
     image_size: int = 256
