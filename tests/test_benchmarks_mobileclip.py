@@ -19,7 +19,7 @@ SLOW = {
     "training_step_gpu",
 }
 QUICK = {"embedding_loader", "embedding_loader_pth_gz", "reinforced_loader"}
-ORACLES = {"model_parity", "published_averages"}
+ORACLES = {"model_parity", "published_averages", "real_pairs"}
 
 
 def test_all_questions_are_found() -> None:
@@ -45,8 +45,24 @@ def test_a_question_runs_at_the_smallest_scale(
         assert json.loads(path.read_text())["question"] == module.QUESTION.name
 
 
-def test_published_averages_say_what_they_need(capsys: pytest.CaptureFixture[str]) -> None:
-    module = import_module("benchmarks.mobileclip.published_averages")
+@pytest.mark.parametrize("question", ["published_averages", "real_pairs"])
+def test_questions_about_others_data_say_what_they_need(
+    question: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = import_module(f"benchmarks.mobileclip.{question}")
 
     assert module.main([]) == 0
     assert "skipped, it needs" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_every_command_of_the_reinforced_way_runs_on_pairs_of_a_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from mobileclip.data.generated import generate_pairs, write_parquet
+
+    module = import_module("benchmarks.mobileclip.real_pairs")
+    write_parquet(tmp_path / "pairs.parquet", generate_pairs(40))
+
+    assert module.main(["--scale", "smoke", "--data", str(tmp_path)]) == 0
+    assert "32 pairs to train on, 8 held out" in capsys.readouterr().out

@@ -6,8 +6,8 @@ CLIP with weak augmentation, B with strong, C and synthetic captions, D distilla
 full method. All arms of a seed have the same pairs, weights and order. A seed that would not end in time is
 not begun. Nothing is judged where a teacher is no better than arm A: with 400 steps of the teachers that was
 so (8.8 and 14.6 % against 16.4 %). FOLDER/shapes-runs.json has the raw accuracies, after every seed; there
-is one result file a question. `--runs FOLDER/shapes-runs.json` answers again without training. At scale smoke (or --smoke) tiny
-models train for two steps on the CPU, and nothing is judged.
+is one result file a question. `--runs FOLDER/shapes-runs.json` answers again without training. At scale smoke
+(or --smoke) tiny models train for two steps on the CPU, and nothing is judged.
 """
 
 import argparse
@@ -173,9 +173,7 @@ def answer(document: dict[str, Any], out: Path) -> None:
     """Print the verdicts and write a result file for each question, where the teachers know more than A."""
     students = [run["arms"]["A"]["accuracy"] for run in document["runs"]]
     if students and min(document["teachers"]) <= max(students):
-        print(
-            "shapes-gpu: a teacher is no better than arm A, so nothing is judged; give --teacher-steps"
-        )
+        print("shapes-gpu: a teacher is no better than arm A, so nothing is judged; give --teacher-steps")
         return
     runs = {(arm, run["seed"]): run["arms"][arm] for run in document["runs"] for arm in ARMS}
     answers = answer_all(QUESTIONS, runs)

@@ -254,3 +254,11 @@ def test_a_spec_that_names_no_captioner_is_one_line(tmp_path: Path) -> None:
 def test_a_caption_ends_at_its_first_full_stop() -> None:
     assert first_sentence("a red dog . it runs .") == "a red dog"
     assert first_sentence("no stop ") == "no stop"
+
+
+def test_captions_that_are_keyed_by_file_names_belong_to_the_pairs_of_those_files(tmp_path: Path) -> None:
+    (tmp_path / "captions.jsonl").write_text('{"key": "10_69.jpg", "captions": ["a dog"]}\n')
+
+    captioner = read_file_captioner(tmp_path / "captions.jsonl")
+
+    assert captioner.caption([generated_image(0)], 1, [0], ["10_69"]) == [["a dog"]]

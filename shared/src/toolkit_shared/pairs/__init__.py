@@ -10,7 +10,7 @@ with its place and a reason to be counted (`toolkit_shared.losses`).
 
 from toolkit_shared.pairs.opening import open_pairs
 from toolkit_shared.pairs.order import shuffled_order
-from toolkit_shared.pairs.pair import BadPair, Pair, PairSource
+from toolkit_shared.pairs.pair import BadPair, Pair, PairSource, usable_key
 from toolkit_shared.pairs.tars import pair_of_sample
 
-__all__ = ["BadPair", "Pair", "PairSource", "open_pairs", "pair_of_sample", "shuffled_order"]
+__all__ = ["BadPair", "Pair", "PairSource", "open_pairs", "pair_of_sample", "shuffled_order", "usable_key"]

@@ -11,6 +11,7 @@ from typing import Protocol, runtime_checkable
 from PIL import Image
 from toolkit_shared.artifacts import fingerprint
 from toolkit_shared.errors import InputError
+from toolkit_shared.pairs import usable_key
 from toolkit_shared.records import read_jsonl
 
 
@@ -96,9 +97,10 @@ def read_file_captioner(path: str | Path) -> FileCaptioner:
             raise InputError(f"{path}, {place}: needs a text 'key' and a list 'captions'; mend the line")
         if not all(isinstance(text, str) and text.strip() for text in texts):
             raise InputError(f"{path}, {place}: a caption of {key!r} is empty or no text; mend the line")
-        if key in captions:
+        name = usable_key(key)  # as the pairs' keys are: without the suffix of an image
+        if name in captions:
             raise InputError(f"{path}, {place}: the key {key!r} comes twice; keep one of the lines")
-        captions[key] = texts
+        captions[name] = texts
     return FileCaptioner(f"file:{Path(path).name}", captions)
 
 
