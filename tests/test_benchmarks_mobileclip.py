@@ -1,6 +1,7 @@
 """The benchmarks of mobileclip run at their smallest scale, and say what they need."""
 
 import json
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -62,7 +63,8 @@ def test_every_command_of_the_reinforced_way_runs_on_pairs_of_a_file(
     from mobileclip.data.generated import generate_pairs, write_parquet
 
     module = import_module("benchmarks.mobileclip.real_pairs")
-    write_parquet(tmp_path / "pairs.parquet", generate_pairs(40))
+    pairs = [replace(pair, captions=pair.captions * 5) for pair in generate_pairs(40)]
+    write_parquet(tmp_path / "pairs.parquet", pairs)
 
     assert module.main(["--scale", "smoke", "--data", str(tmp_path)]) == 0
     assert "32 pairs to train on, 8 held out" in capsys.readouterr().out

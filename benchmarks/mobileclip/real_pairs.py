@@ -162,7 +162,7 @@ def run(source: Path, folder: Path, options: Options) -> dict[str, Any]:
 
 
 def split(source: Path, folder: Path, *, limit: int) -> dict[str, int]:
-    """Write the training pairs with all captions and with the first, the others by key, and the test pairs."""
+    """Write training pairs with all captions and with the first, the others by key, and test pairs."""
     table = pq.read_table(source).slice(0, limit)
     held = [number % HELD_OUT == 0 for number in range(len(table))]
     train, test = table.filter(pa.array([not value for value in held])), table.filter(pa.array(held))
