@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 from toolkit_shared.cli import Command, emit, nearest_name, run
+from toolkit_shared.cli.bounds import require_at_least
+from toolkit_shared.errors import InputError
 
 HERE = Path(__file__).parent
 Run = Callable[..., tuple[int, str, str]]
@@ -398,3 +400,13 @@ def test_logs_go_to_stderr_from_info_on_for_the_toolkit_and_from_warning_on_for_
 def test_nearest_name_is_silent_when_nothing_is_near() -> None:
     assert nearest_name("grow-p", ["grow-p2", "uniform"]) == "grow-p2"
     assert nearest_name("zzz", ["grow-p2", "uniform"]) is None
+
+
+def test_numbers_that_are_too_small_are_named_as_the_user_wrote_them() -> None:
+    require_at_least(1, batch_size=1, workers=None)
+    require_at_least(0, seed=0)
+
+    with pytest.raises(InputError, match=r"^--batch-size: 0 is not positive; give 1 or more$"):
+        require_at_least(1, steps=3, batch_size=0)
+    with pytest.raises(InputError, match=r"^--seed: -1 is negative; give 0 or more$"):
+        require_at_least(0, seed=-1)

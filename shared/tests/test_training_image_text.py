@@ -107,6 +107,26 @@ def test_matrices_decay_and_biases_norms_and_the_scale_do_not():
     assert {(group["eps"], group["betas"]) for group in optimizer.param_groups} == {(1e-6, (0.8, 0.9))}
 
 
+def test_a_model_that_comes_in_evaluation_mode_is_trained_in_train_mode(tmp_path):
+    torch.manual_seed(0)
+    model = Pair().eval()
+    train(tmp_path, module=ImageTextTraining(model, total_steps=3), steps=3)
+    assert model.norm.num_batches_tracked.item() == 3
+    assert model.training
+
+
+def test_parameters_of_a_subclass_are_trained_too():
+    class WithBias(ImageTextTraining):
+        def __init__(self):
+            super().__init__(Pair(), total_steps=1)
+            self.bias = nn.Parameter(torch.tensor(-10.0))
+
+    module = WithBias()
+    groups = module.configure_optimizers()["optimizer"].param_groups
+    (group,) = [group for group in groups if any(one is module.bias for one in group["params"])]
+    assert group["weight_decay"] == 0
+
+
 class SavedScales(Callback):
     """The logit scale as a checkpoint or an average would see it."""
 

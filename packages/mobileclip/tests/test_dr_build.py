@@ -15,14 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import tiny_teachers
+from mobileclip.models.teachers import load_teacher
 from mobileclip.reinforcement.build import BuildReport, Pairs, build_reinforced
 from mobileclip.reinforcement.build_part import Recipe
 from mobileclip.reinforcement.captioner import FileCaptioner, NoCaptioner
 from mobileclip.reinforcement.official import read_official
 from mobileclip.reinforcement.precision import to_float32
 from mobileclip.reinforcement.store import ReinforcedStore
+from mobileclip.reinforcement.verify import verify_reinforced
 from mobileclip.replay import AugmentationSettings, draw_augmentations, replay
 from PIL import Image
 from tiny_teachers import (
@@ -33,7 +36,9 @@ from tiny_teachers import (
     generated_pairs,
     png,
     projection_teachers,
+    tiny_open_clip_config,
     write_pairs,
+    write_tiny_open_clip,
 )
 from toolkit_shared.errors import InputError
 
@@ -242,7 +247,7 @@ def test_what_cannot_be_used_is_counted_and_named(tmp_path: Path) -> None:
 
     report = build(pairs, tmp_path / "store", recipe=Recipe(**{**vars(RECIPE), "max_pixels": 1_000_000}))
 
-    found = {reason: entry["keys"] for reason, entry in report.dropped.items()}
+    found = {reason: entry["names"] for reason, entry in report.dropped.items()}
     assert found == {
         "duplicate key": ["k001"],
         "image: not an image": ["junk"],
@@ -261,6 +266,57 @@ def test_what_cannot_be_used_is_counted_and_named(tmp_path: Path) -> None:
     assert "4 of 10 pairs" in report.to_text()
 
 
+ODD_CAPTIONS = {
+    "right to left": "\u05e9\u05dc\u05d5\u05dd \u0645\u0631\u062d\u0628\u0627",
+    "long": "word " * 2000,
+    "long word": "a" * 10_000,
+    "with NUL": "a\0cat",
+    "joined emoji": "\U0001f469\u200d\U0001f469\u200d\U0001f467" * 30,
+    "invisible": "\u200b",
+    "tokens": "<|endoftext|> &lt;|startoftext|&gt;",
+}
+ODD_SIZES = [(1, 1), (1, 500), (500, 1), (2, 3)]
+
+
+@pytest.mark.parametrize("form", ["store", "official"])
+def test_odd_pairs_are_reinforced_and_none_is_lost_without_a_count(tmp_path: Path, form: Any) -> None:
+    # given odd captions, odd images, odd keys, and pairs without a caption
+    image = png(generated_image(0))
+    odd = [(f"text {name}", image, [text]) for name, text in ODD_CAPTIONS.items()]
+    odd += [(f"{width}x{height}", png(Image.new("L", (width, height))), ["x"]) for width, height in ODD_SIZES]
+    odd += [(key, image, ["x"]) for key in ("../../up", "/root", "a/b.c", "nul\0", "new\nline", "")]
+    odd += [("without", image, []), ("blank", image, ["  ", "\n"])]
+    pairs = write_pairs(tmp_path / "pairs.parquet", odd)
+    spec = write_tiny_open_clip(tmp_path, "odd", tiny_open_clip_config())
+
+    recipe = Recipe(**{**vars(RECIPE), "num_synthetic_captions": 0})
+    report = build(
+        pairs,
+        tmp_path / "out",
+        load_teachers=lambda: (load_teacher(f"open_clip:{spec}", "cpu"),),
+        load_captioner=NoCaptioner,
+        recipe=recipe,
+        form=form,
+    )
+
+    assert {reason: found["count"] for reason, found in report.dropped.items()} == {"no caption": 2}
+    assert (report.num_samples, report.num_pairs) == (len(odd) - 2, len(odd))
+    verified = verify_reinforced(tmp_path / "out", Pairs(path=str(pairs)))
+    assert verified.faults == ()
+    assert verified.num_structure == len(odd) - 2
+
+
+def test_one_pair_is_enough_and_none_is_refused(tmp_path: Path) -> None:
+    one = write_pairs(tmp_path / "one.parquet", generated_pairs(1))
+    assert build(one, tmp_path / "one").num_samples == 1
+    empty = tmp_path / "empty.parquet"
+    pq.write_table(pq.read_table(one).slice(0, 0), empty)
+
+    with pytest.raises(InputError, match=r"empty\.parquet: holds no pairs; "):
+        build(empty, tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
 def test_under_strict_the_first_pair_that_cannot_be_used_stops_the_build(tmp_path: Path) -> None:
     pairs = write_pairs(tmp_path / "pairs.parquet", bad_pairs())
 
@@ -274,7 +330,7 @@ def test_pairs_that_a_file_of_captions_lacks_are_counted(pairs: Path, tmp_path: 
     report = build(pairs, tmp_path / "store", load_captioner=lambda: FileCaptioner("file", captions))
 
     assert report.dropped == {
-        "too few synthetic captions": {"count": 5, "keys": ["k000", "k001", "k002", "k003", "k009"]}
+        "too few synthetic captions": {"count": 5, "names": ["k000", "k001", "k002", "k003", "k009"]}
     }
 
 
@@ -302,7 +358,7 @@ def test_a_sample_for_which_a_teacher_gives_nan_is_counted_and_not_stored(
 ) -> None:
     report = build(pairs, tmp_path / "store", load_teachers=lambda: (BrokenTeacher("broken"),))
 
-    assert report.dropped == {"embeddings: not finite": {"count": 1, "keys": ["k004"]}}
+    assert report.dropped == {"embeddings: not finite": {"count": 1, "names": ["k004"]}}
     assert "k004" not in set(ReinforcedStore.open(tmp_path / "store").keys())
 
 

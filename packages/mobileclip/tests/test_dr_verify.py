@@ -13,6 +13,7 @@ import pytest
 import tiny_teachers
 from mobileclip.reinforcement.build import Pairs, build_reinforced
 from mobileclip.reinforcement.build_part import Recipe
+from mobileclip.reinforcement.convert import official_to_store
 from mobileclip.reinforcement.official import official_members
 from mobileclip.reinforcement.precision import from_float32, to_float32
 from mobileclip.reinforcement.sample import Reinforcement, TeacherInfo
@@ -33,6 +34,7 @@ from tiny_teachers import (
 )
 from toolkit_shared.artifacts import claim_folder
 from toolkit_shared.errors import InputError
+from toolkit_shared.shards import TarWriter
 
 COUNT = 9
 RECIPE = Recipe(
@@ -67,12 +69,19 @@ def build(pairs: Path, out: Path, **options: Any) -> Path:
     return out
 
 
-def planted(built: Path, out: Path, change: Change, teachers: tuple[TeacherInfo, ...] | None = None) -> Path:
-    """A store of the samples of another one after `change`."""
+def planted(
+    built: Path,
+    out: Path,
+    change: Change,
+    teachers: tuple[TeacherInfo, ...] | None = None,
+    promised: str | None = None,
+) -> Path:
+    """A store of the samples of another one after `change`, whose manifest may promise a precision."""
     store = ReinforcedStore.open(built)
     samples = change([store[index] for index in range(len(store))])
     teachers = teachers or store.teachers
-    claim_folder(out, kind=STORE_KIND, config={})
+    config = {} if promised is None else {"recipe": {"precision": promised}}
+    claim_folder(out, kind=STORE_KIND, config=config)
     writer = StoreWriter(folder=out, teachers=teachers, precision=samples[0].precision)
     writer.write_part(0, samples)
     writer.finish(1)
@@ -435,7 +444,7 @@ def test_rows_that_are_rounded_more_than_their_type_rounds_are_named(
 @pytest.mark.parametrize(
     ("stored", "rounded"), [("float32", "bfloat16"), ("float32", "float16"), ("float16", "bfloat16")]
 )
-def test_rows_of_a_coarser_type_than_they_are_stored_in_are_named_without_a_teacher(
+def test_rows_of_a_coarser_type_than_they_were_built_in_are_named_without_a_teacher(
     pairs: Path, built: Path, tmp_path: Path, stored: Any, rounded: Any
 ) -> None:
     def change(samples: list[Reinforcement]) -> list[Reinforcement]:
@@ -448,10 +457,37 @@ def test_rows_of_a_coarser_type_than_they_are_stored_in_are_named_without_a_teac
             for sample in samples
         ]
 
-    report = verify(planted(built, tmp_path / "store", change), pairs, teachers=())
+    report = verify(planted(built, tmp_path / "store", change, promised=stored), pairs, teachers=())
 
     assert names(report) == ["coarse rows"]
     assert report.faults[0].detail == f"stored as {stored}, rounded to {rounded}"
+    # of rows that nobody promised to be finer it is no fault
+    report = verify(planted(built, tmp_path / "converted", change), pairs, teachers=())
+    assert report.clean
+    assert any(f"stored as {stored}, rounded to {rounded}" in note for note in report.notes)
+
+
+@pytest.mark.parametrize("kind", ["tar", "store"])
+def test_a_published_set_whose_npz_hold_bfloat16_values_is_clean(
+    pairs: Path, tmp_path: Path, kind: str
+) -> None:
+    # given rows that teachers computed in bfloat16, in npz, which can only hold them as float32
+    built = build(pairs, tmp_path / "built", recipe=replace(RECIPE, precision="bfloat16"))
+    store = ReinforcedStore.open(built)
+    path = tmp_path / "set" / "00000.tar"
+    path.parent.mkdir()
+    with TarWriter(path) as tar:
+        for sample in store:
+            tar.write(sample.key, official_members(_with_rows(sample, lambda rows: rows, "float32"), "npz"))
+    if kind == "store":
+        official_to_store(path, tmp_path / "converted", teachers=store.teachers)
+        path = tmp_path / "converted"
+
+    report = verify(path, pairs)
+
+    assert report.faults == ()
+    assert report.num_embedded == COUNT
+    assert any("rounded to bfloat16" in note for note in report.notes)
 
 
 def test_a_file_with_other_contents_is_named(built: Path, pairs: Path, tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def test_a_store_that_was_built_verifies_until_a_byte_of_it_changes(
     )
     built = json.loads(capsys.readouterr().out)
     assert (code, built["num_samples"], built["num_pairs"]) == (0, 3, 4)
-    assert built["dropped"] == {"image: not an image": {"count": 1, "keys": ["junk"]}}
+    assert built["dropped"] == {"image: not an image": {"count": 1, "names": ["junk"]}}
     assert json.loads((store / "manifest.json").read_text())["store"]["teachers"][0]["logit_scale"] == 70.0
 
     assert command("dr", "verify", store, "--pairs", pairs, *with_teacher, "--json") == 0

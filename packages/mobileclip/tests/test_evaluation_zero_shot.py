@@ -18,7 +18,6 @@ from mobileclip.evaluation.features import (
     encode_images,
     encode_texts,
     load_encoders,
-    usable_device,
 )
 from mobileclip.evaluation.zero_shot import (
     choose_templates,
@@ -204,11 +203,6 @@ def test_templates_by_name_and_by_file(colours: Path, tmp_path: Path) -> None:
     assert (len(imagenet), imagenet[0]) == (80, "a bad photo of a {}.")
     with pytest.raises(InputError, match="is no file, nor auto, photo or imagenet"):
         choose_templates("all", dataset)
-
-
-def test_a_device_that_is_not_there_is_refused() -> None:
-    with pytest.raises(InputError, match="--device nonsense: cannot be used here"):
-        usable_device("nonsense")
 
 
 def test_the_command_writes_a_line_and_does_not_measure_twice(

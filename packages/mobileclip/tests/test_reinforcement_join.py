@@ -52,9 +52,9 @@ def test_only_samples_with_their_own_image_are_joined(
     assert {reason: found["names"] for reason, found in report.dropped.items()} == {
         "no image of this key": ["k000"],
         "image of another size": ["k002", "k004"],
-        "image: corrupt": ["k005"],
+        "image: not an image": ["k005"],
         "key that comes again": ["k003"],
-    } or report.dropped["image: not an image"]["names"] == ["k005"]
+    }
     assert report.images["image without reinforcement"]["names"] == ["k002", "k004", "k005", "k006"]
     found = {sample.key: sample for sample in read_samples(tmp_path / "out" / "0.tar")}
     assert list(found) == ["k001", "k003"]

@@ -6,6 +6,7 @@ import json
 import pickle
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -182,6 +183,18 @@ def test_each_fault_is_refused_by_its_name(name: str) -> None:
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
 
 
+def test_what_no_store_could_hold_is_refused_when_it_is_read() -> None:
+    members = {name: data for name, data in plain_members(1).items() if name != "jpg"}
+    vast = {**members, "json": json.dumps({"width": 10**30, "height": 5}).encode()}
+    with pytest.raises(BadReinforcement, match=r"bad JSON \(json: an image of 10{30} x 5 pixels"):
+        parse(vast)
+    # half a surrogate pair in a field that is only carried along
+    synthetic = json.loads(members["syn.json"])
+    halved = {**members, "syn.json": json.dumps({**synthetic, "note": "\ud800"}).encode()}
+    with pytest.raises(BadReinforcement, match="text that is not Unicode"):
+        parse(halved)
+
+
 def test_faults_name_the_teacher_and_the_row() -> None:
     with pytest.raises(BadReinforcement, match=r"image: row 1, teacher first, length 0"):
         parse(FAULTS["not unit vectors"])
@@ -244,6 +257,52 @@ def test_bombs_are_refused_before_they_unpack() -> None:
     ):
         with pytest.raises(InputError, match=words):
             read_embeddings(data, form)
+
+
+@pytest.mark.parametrize("form", ["npz", "pth.gz"])
+def test_containers_with_bytes_changed_by_chance_are_read_or_refused_and_crash_nothing(form: Any) -> None:
+    # given a container of a few tables, small enough that headers are most of it
+    rows = np.eye(2, 4, dtype=np.float32)
+    good = write_embeddings({"image_emb": rows, "text_emb": rows}, "float32", form)
+    random = np.random.default_rng(0)
+
+    refused = 0
+    for trial in range(300):
+        # when some bytes are others, for every second pth.gz those below the compression
+        inside = form == "pth.gz" and trial % 2 == 1
+        data = bytearray(gzip.decompress(good) if inside else good)
+        for place in random.integers(len(data), size=1 + trial % 4):
+            data[place] = random.integers(256)
+        try:
+            read_embeddings(gzip.compress(data, 1) if inside else bytes(data), form)
+        except InputError:  # then nothing else is raised
+            refused += 1
+
+    assert 100 < refused <= 300
+
+
+@pytest.mark.parametrize(
+    "shape", ["(-2, -3)", "(True, 6)", f"({'9' * 40}, 0)", "(0, " + "(" * 3000, "(2, 3, 1)", "'six'"]
+)
+def test_a_table_that_lies_about_its_shape_is_refused(shape: str) -> None:
+    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}}}\n".encode()
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        start = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little")
+        archive.writestr("image_emb.npy", start + header + (b"" if ", 0)" in shape else b"\0" * 24))
+
+    with pytest.raises(InputError, match="npz: "):
+        read_embeddings(file.getvalue(), "npz")
+
+
+def test_many_tables_that_share_a_few_bytes_are_refused_before_they_unpack() -> None:
+    # each would be 12.8 MB, all of them three quarters of a gigabyte
+    one = torch.zeros(1, 1)
+    file = io.BytesIO()
+    torch.save({f"part{number}": one.expand(1000, 3200) for number in range(60)}, file)
+
+    with pytest.raises(InputError, match="the limit is"):
+        read_embeddings(gzip.compress(file.getvalue()), "pth.gz")
 
 
 def test_bfloat16_rounds_as_torch_does_and_is_read_exactly() -> None:

@@ -1,5 +1,6 @@
 """The memory-mapped store: draws, keys, resuming, and a word for every damage."""
 
+import json
 import pickle
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from mobileclip.reinforcement import store as store_module
 from mobileclip.reinforcement import store_writer
 from mobileclip.reinforcement.precision import Precision, to_float32
 from mobileclip.reinforcement.sample import Reinforcement
-from mobileclip.reinforcement.store import Counts, ReinforcedStore
+from mobileclip.reinforcement.store import Counts, ReinforcedStore, WrongWidth
 from mobileclip.reinforcement.store_format import STORE_KIND
 from mobileclip.reinforcement.store_writer import StoreWriter
 from mobileclip.replay import Augmentation
@@ -255,6 +256,42 @@ def test_what_does_not_fit_a_store_is_refused(tmp_path: Path) -> None:
     ):
         with pytest.raises(InputError, match=words):
             build(tmp_path / words[:8].strip(), [samples])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("teachers", None),
+        ("teachers", [{"name": "x"}]),
+        ("teachers", [{"name": "x", "width": "wide", "logit_scale": 1.0}]),
+        ("precision", "int8"),
+        ("num_operations", 10**6),
+        ("parts", [{"num_samples": 1}]),
+        ("parts", "all"),
+    ],
+)
+def test_a_manifest_that_does_not_describe_the_store_is_refused(
+    tmp_path: Path, name: str, value: object
+) -> None:
+    build(tmp_path / "s", [MIXED])
+    path = tmp_path / "s" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["store"][name] = value
+    path.write_text(json.dumps(manifest))
+
+    with pytest.raises(InputError, match=r"manifest\.json: does not describe a store; restore it"):
+        ReinforcedStore.open(tmp_path / "s")
+
+
+def test_a_store_of_rows_that_its_teachers_do_not_fill_is_refused(tmp_path: Path) -> None:
+    build(tmp_path / "s", [MIXED])
+    path = tmp_path / "s" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["store"]["teachers"][0]["width"] += 1
+    path.write_text(json.dumps(manifest))
+
+    with pytest.raises(WrongWidth, match=r"manifest\.json: rows have \d+ numbers, the teachers \d+ \+ \d+"):
+        ReinforcedStore.open(tmp_path / "s")
 
 
 def test_a_damaged_store_is_refused_with_the_file(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from mobileclip.models.teachers import expand_teachers, load_teacher, load_teachers, resolve_device
+from mobileclip.models.devices import usable_device
+from mobileclip.models.teachers import expand_teachers, load_teacher, load_teachers
 from mobileclip.reinforcement.teacher import (
     ensemble_rows,
     equal_batches,
@@ -162,10 +163,13 @@ def test_there_is_one_scale_a_teacher_and_at_least_one_teacher(spec: str) -> Non
         load_teachers([])
 
 
-def test_a_device_that_is_not_there_is_one_line() -> None:
-    assert resolve_device("cpu") == "cpu"
-    with pytest.raises(InputError, match="torch knows no such device"):
-        resolve_device("gpu7")
+def test_a_device_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert usable_device("auto") == usable_device("cpu") == torch.device("cpu")
+    with pytest.raises(InputError, match=r"^--device gpu7: torch knows no such device; give auto, cpu, cuda"):
+        usable_device("gpu7")
+    with pytest.raises(InputError, match=r"^--device hpu: cannot be used here \(.+\); pass --device cpu$"):
+        usable_device("hpu")
 
 
 def test_each_teachers_rows_have_length_one_in_the_ensemble() -> None:

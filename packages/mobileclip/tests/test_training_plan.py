@@ -1,7 +1,11 @@
 """Which pairs a run trains on, and which it names and leaves out."""
 
+import struct
+import zlib
+
+import numpy as np
 import pytest
-from mobileclip.settings import CheckSettings
+from mobileclip.settings import CheckSettings, ReinforcementSettings
 from mobileclip.training.plan import Plan, Sources, make_plan
 from PIL import Image
 from reinforced_pairs import SIZE, changed, reinforcement, write_pairs, write_store
@@ -19,6 +23,17 @@ def store_of(tmp_path, samples):
 
 def samples(count=8):
     return [reinforcement(number) for number in range(count)]
+
+
+def huge_png(width, height):
+    """A PNG of a few bytes that says it has so many pixels."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + body
 
 
 def reasons(plan):
@@ -73,6 +88,64 @@ def test_where_no_size_was_stored_a_crop_outside_the_image_betrays_it(folder, tm
     Image.new("RGB", (8, 8)).save(folder / "0006.png")
     plan = make_plan(Sources(folder, store_of(tmp_path, stored)), CheckSettings())
     assert reasons(plan) == {"0006": "crop outside the image"}
+
+
+def test_the_store_of_other_pairs_with_the_same_keys_is_betrayed_by_its_captions(folder, tmp_path):
+    for number in (2, 5):
+        (folder / f"{number:04d}.txt").write_text("something else\n")
+    (folder / "0003.txt").write_text("  white ground \n")  # the second of the stored ones
+    sources = Sources(folder, store_of(tmp_path, samples()))
+    plan = make_plan(sources, CheckSettings())
+    assert reasons(plan) == dict.fromkeys(("0002", "0005"), "other captions than the stored ones")
+    assert "'something else', stored 'a blue field with a bar'" in plan.dropped[0].detail
+    assert make_plan(sources, CheckSettings(mismatched_captions="keep")).counts == {}
+    for number in range(8):
+        (folder / f"{number:04d}.txt").write_text("something else\n")
+    with pytest.raises(InputError, match=r"other captions .*: 8\); .*--checks\.mismatched-captions keep"):
+        make_plan(sources, CheckSettings())
+
+
+def test_pairs_without_captions_of_their_own_take_those_of_the_store(folder, tmp_path):
+    for number in range(8):
+        (folder / f"{number:04d}.txt").unlink()
+    assert make_plan(Sources(folder, store_of(tmp_path, samples())), CheckSettings()).counts == {}
+
+
+def test_a_pair_without_the_wanted_synthetic_captions_is_left_out_before_the_first_step(folder, tmp_path):
+    stored = [reinforcement(number, groups=(("a", 3),) if number else (("b", 3),)) for number in range(7)]
+    bare = changed(
+        reinforcement(7), synthetic_captions=(), synthetic_embeddings=np.empty((0, 10), np.float32)
+    )
+    sources = Sources(folder, store_of(tmp_path, [*stored, bare]))
+
+    def counts(**options):
+        plan = make_plan(sources, CheckSettings(), ReinforcementSettings(**options))
+        return {one.key for one in plan.dropped}
+
+    assert counts() == {"0007"}
+    assert counts(synthetic="mix", caption_groups="a") == {"0000", "0007"}
+    assert counts(synthetic="none") == set()
+    with pytest.raises(InputError, match=r"captioners: 8\); .* or --reinforced\.synthetic none"):
+        counts(caption_groups="c")
+
+
+@pytest.mark.parametrize("images", ["decode", "header"])
+def test_a_decompression_bomb_is_named_and_not_opened(folder, tmp_path, images):
+    (folder / "0001.png").write_bytes(huge_png(60_000, 60_000))
+    sources = Sources(folder, store_of(tmp_path, samples()))
+    assert reasons(make_plan(sources, CheckSettings(images=images))) == {"0001": "image: too many pixels"}
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 0.0, 2.0])
+def test_stored_rows_that_are_no_unit_vectors_are_not_trained_on(folder, tmp_path, value):
+    # written without the check of conversion, as a file that changed on the disk is
+    stored = samples()
+    rows = stored[4].text_embeddings.copy()
+    rows[1] *= value
+    stored[4] = changed(stored[4], text_embeddings=rows)
+    plan = make_plan(Sources(folder, store_of(tmp_path, stored)), CheckSettings())
+    reason = "not unit vectors" if np.isfinite(value) else "not finite"
+    assert reasons(plan) == {"0004": f"stored rows: {reason}"}
 
 
 def test_without_a_store_a_pair_needs_a_caption(folder):

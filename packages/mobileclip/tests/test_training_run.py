@@ -7,19 +7,23 @@ import signal
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 from mobileclip.models.factory import create_model, save_pretrained
 from mobileclip.models.folding import fold
 from mobileclip.objectives import reinforced_loss, split_teachers
+from mobileclip.reinforcement.store_format import augmentation_record
 from mobileclip.settings import (
     AdamWSettings,
+    CheckSettings,
     OptimizationSettings,
     ReinforcementSettings,
     TrainingExecution,
 )
 from mobileclip.training.dataset import StepDataset
 from mobileclip.training.fit import FinalModel, RunSettings, fit
+from mobileclip.training.module import INITIAL_LOGIT_BIAS
 from mobileclip.training.plan import Plan, Sources
 from reinforced_pairs import (
     CONVOLUTIONS,
@@ -31,6 +35,7 @@ from reinforced_pairs import (
 )
 from toolkit_shared.errors import InputError
 from toolkit_shared.optimization import parameter_groups
+from toolkit_shared.training import StepCheckpoint
 from toolkit_shared.training.image_text import read_lines
 
 STEPS = 8
@@ -240,6 +245,65 @@ def test_each_way_to_learn_from_a_store_is_another_run(data, usual, tmp_path, ch
     (row,) = rows_of(tmp_path / "changed")
     assert row["loss"] is not None
     assert row["loss"] != rows_of(usual)[0]["loss"]
+
+
+def test_the_bias_of_the_sigmoid_loss_is_learned(data, tmp_path):
+    learned = ReinforcementSettings(loss="sigmoid")
+    quick = OptimizationSettings(steps=2, batch_size=8, lr=0.1, warmup_steps=0)
+    run(
+        data,
+        tmp_path / "run",
+        settings_of(data, reinforced=learned, optimization=quick),
+        execution=TrainingExecution(checkpoint_steps=1),
+    )
+    newest = StepCheckpoint.newest(tmp_path / "run" / "checkpoints")
+    bias = torch.load(newest, weights_only=True)["state_dict"]["logit_bias"].item()
+    assert abs(bias - INITIAL_LOGIT_BIAS) > 0.05
+
+
+def test_a_row_that_changed_after_the_check_stops_the_run_and_is_named(data, tmp_path):
+    store = write_store(tmp_path / "store", [reinforcement(number) for number in range(20)])
+    file = store / "parts" / "00000.image.bin"
+    file.write_bytes(b"\xff" * file.stat().st_size)  # NaN in any float format
+
+    def start(images):
+        checks = CheckSettings(images=images)
+        settings = settings_of(data, checks=checks)
+        fit(data / "pairs", tmp_path / images, settings, reinforcement=store, device="cpu")
+
+    with pytest.raises(InputError, match=r"no pair can be used \(stored rows: not finite: 20\)"):
+        start("decode")
+    with pytest.raises(InputError, match=r"sample 00\d\d: a stored row has the lengths \[nan, nan\]"):
+        start("header")
+
+
+def test_an_augmentation_that_changed_after_the_check_stops_the_run_and_is_named(data, tmp_path):
+    store = write_store(tmp_path / "store", [reinforcement(number) for number in range(20)])
+    file = store / "parts" / "00000.augmentations.bin"
+    records = np.fromfile(file, dtype=augmentation_record(2))
+    records["operations"] = 77
+    records.tofile(file)
+
+    def start(images):
+        settings = settings_of(data, checks=CheckSettings(images=images))
+        fit(data / "pairs", tmp_path / images, settings, reinforcement=store, device="cpu")
+
+    with pytest.raises(InputError, match=r"no pair can be used \(stored rows: bad augmentation: 20\)"):
+        start("decode")
+    with pytest.raises(InputError, match=r"sample 00\d\d: operation \[77, .*\]: 77 is no index"):
+        start("header")
+
+
+def test_a_run_does_not_depend_on_where_its_architecture_lies(data, tmp_path):
+    short = dataclasses.replace(OPTIMIZATION, steps=1)
+    (tmp_path / "vitality").mkdir()  # open_clip's rule for epsilon looks for these letters
+    elsewhere = write_architecture(tmp_path / "vitality" / "vit.json", TRANSFORMERS)
+    for name, settings in (
+        ("one", settings_of(data, optimization=short)),
+        ("two", settings_of(data, model=elsewhere.removesuffix(".json"), optimization=short)),
+    ):
+        run(data, tmp_path / name, settings)
+    assert weights(tmp_path / "one") == weights(tmp_path / "two")
 
 
 def test_a_run_starts_from_given_weights(data, tmp_path):

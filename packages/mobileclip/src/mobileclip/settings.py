@@ -45,7 +45,7 @@ class AdamWSettings:
         weight_decay: On matrices and kernels, not on biases, norms and the logit scale.
         beta1: Decay of the first moment.
         beta2: Decay of the second moment.
-        eps: Unset: open_clip's rule, 1e-6 where the model's name says "vit", else 1e-8.
+        eps: Unset: open_clip's rule, 1e-6 where the architecture's name says "vit", else 1e-8.
         gradient_clip: Highest norm of the gradient; 0: none.
     """
 
@@ -113,15 +113,18 @@ class CheckSettings:
     """What is looked at before the first step, and what becomes of pairs that cannot be used.
 
     Attributes:
-        images: Decode every image once, or read the headers only (a broken image then stops the training
-            when its turn comes).
+        images: Decode every image and check every stored row once, or read the headers only (a broken image
+            or row then stops the training when its turn comes).
         mismatched_sizes: Drop an image whose size is not the one for which its crops were stored, or scale
             the crops where only the resolution differs.
+        mismatched_captions: Drop a pair none of whose captions is stored, which betrays the store of other
+            pairs with the same keys, or keep it and learn the stored captions.
         strict: Stop at the first pair that cannot be used.
     """
 
     images: Literal["decode", "header"] = "decode"
     mismatched_sizes: Literal["drop", "scale"] = "drop"
+    mismatched_captions: Literal["drop", "keep"] = "drop"
     strict: bool = False
 
 

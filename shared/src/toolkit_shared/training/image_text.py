@@ -103,6 +103,10 @@ class ImageTextTraining(LightningModule):
         self.weight_decay, self.betas, self.eps = weight_decay, betas, eps
         self.max_logit_scale = max_logit_scale
 
+    def on_fit_start(self) -> None:
+        """Put the model into train mode: factories give it for inference, and Lightning leaves it so."""
+        self.model.train()
+
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """The loss of this process's rows, and the numbers of its line in the log."""
         loss, terms = self.losses(batch)
@@ -145,8 +149,9 @@ class ImageTextTraining(LightningModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW with its schedule, one value a step."""
-        groups = parameter_groups(self.model, self.weight_decay)
-        fused = all(parameter.is_cuda for parameter in self.model.parameters())
+        # of this module, not of its model: a subclass may have parameters of its own, such as a bias
+        groups = parameter_groups(self, self.weight_decay)
+        fused = all(parameter.is_cuda for parameter in self.parameters())
         optimizer = torch.optim.AdamW(groups, lr=self.lr, betas=self.betas, eps=self.eps, fused=fused)
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: self.learning_rate(step) / self.lr

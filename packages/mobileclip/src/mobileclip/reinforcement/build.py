@@ -20,9 +20,10 @@ from toolkit_shared.shards import TarWriter
 from toolkit_shared.shards.reading import split_name
 from toolkit_shared.threads import one_thread
 
-from mobileclip.reinforcement.build_part import Dropped, Recipe, count_reasons, reinforce
+from mobileclip.reinforcement.build_part import Recipe, reinforce
 from mobileclip.reinforcement.captioner import Captioner
 from mobileclip.reinforcement.convert import OFFICIAL_KIND
+from mobileclip.reinforcement.dropped import Dropped, DroppedCounts, dropped_text
 from mobileclip.reinforcement.official import official_members
 from mobileclip.reinforcement.sample import TeacherInfo
 from mobileclip.reinforcement.store_format import STORE_KIND
@@ -89,7 +90,7 @@ class BuildReport:
         out: the folder.
         num_samples: samples stored.
         num_pairs: pairs that there were.
-        dropped: for each reason the number and the first keys.
+        dropped: for each reason the number and the first names.
     """
 
     out: Path
@@ -104,11 +105,8 @@ class BuildReport:
     def to_text(self) -> str:
         """As lines for a terminal."""
         lines = [f"{self.out}: {self.num_samples:,} of {self.num_pairs:,} pairs reinforced"]
-        for reason, found in self.dropped.items():
-            shown = ", ".join(found["keys"][:5]) + (", ..." if found["count"] > 5 else "")
-            lines.append(f"  dropped, {reason}: {found['count']:,} ({shown})")
         if self.dropped:
-            lines.append(f"  all of them: {self.out / DROPPED}")
+            lines += ["dropped:", *dropped_text(self.dropped), f"all of them: {self.out / DROPPED}"]
         return "\n".join(lines)
 
 
@@ -162,7 +160,10 @@ def build_reinforced(
             "--part-size, --batch-size and --augmentations are 1 or more, --synthetic-captions 0 or more"
         )
     out = Path(out)
-    tools = Tools(pairs.open(), tuple(load_teachers()), load_captioner())
+    source = pairs.open()
+    if not len(source):
+        raise InputError(f"{pairs.path}: holds no pairs; name a source with one or more")
+    tools = Tools(source, tuple(load_teachers()), load_captioner())
     if tools.captioner.name == "none" and recipe.num_synthetic_captions:
         raise InputError(
             f"--synthetic-captions {recipe.num_synthetic_captions}: needs a --captioner; name one, or give 0"
@@ -267,7 +268,7 @@ def _write_part(job: Job, tools: Tools | None, task: tuple[int, tuple[tuple[int,
             raise InputError(
                 f"pair {entry.key}: {entry.reason} ({entry.detail}); mend or remove it, or leave out --strict"
             )
-        dropped.append(entry.as_dict())
+        dropped.append(asdict(entry))
 
     wanted = []
     for index, key, again in pairs:
@@ -334,10 +335,13 @@ def _finish(job: Job, num_pairs: int, num_parts: int) -> BuildReport:
     else:
         reports = [read_json(_part_report(job.out, number)) for number in range(num_parts)]
     dropped = [entry for report in reports for entry in report["report"]["dropped"]]
+    counts = DroppedCounts()
+    for entry in dropped:
+        counts.add(entry["reason"], entry["key"])
     build = {
         "num_pairs": num_pairs,
         "num_samples": sum(report["num_samples"] for report in reports),
-        "dropped": count_reasons(dropped),
+        "dropped": counts.to_json(),
     }
     write_jsonl(job.out / DROPPED, dropped)
     if job.form == "store":

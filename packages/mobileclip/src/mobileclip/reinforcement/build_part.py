@@ -7,7 +7,6 @@ neither on the number of workers nor on what other parts hold.
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float32
@@ -17,6 +16,7 @@ from toolkit_shared.pairs import BadPair, PairSource
 from toolkit_shared.randomness import stream
 
 from mobileclip.reinforcement.captioner import Captioner
+from mobileclip.reinforcement.dropped import Dropped
 from mobileclip.reinforcement.precision import Precision, from_float32
 from mobileclip.reinforcement.sample import (
     BadReinforcement,
@@ -56,25 +56,6 @@ class Recipe:
     geometry: Geometry = "official"
     max_pixels: int = 178_956_970
     with_images: bool = False
-
-
-@dataclass(frozen=True)
-class Dropped:
-    """A pair, or one caption of it, that could not be used.
-
-    Attributes:
-        key: of the pair.
-        reason: one of few, to be counted.
-        detail: what is particular to this one, with its place.
-    """
-
-    key: str
-    reason: str
-    detail: str
-
-    def as_dict(self) -> dict[str, str]:
-        """As JSON."""
-        return {"key": self.key, "reason": self.reason, "detail": self.detail}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -271,14 +252,3 @@ def _carried(draft: _Draft) -> dict[str, bytes]:
     file = io.BytesIO()
     decode_image(data, where=draft.where).save(file, "PNG")
     return {"png": file.getvalue()}
-
-
-def count_reasons(dropped: Sequence[Mapping[str, Any]], shown: int = 20) -> dict[str, Any]:
-    """For each reason how many there are, and the first keys."""
-    reasons: dict[str, dict[str, Any]] = {}
-    for entry in dropped:
-        found = reasons.setdefault(entry["reason"], {"count": 0, "keys": []})
-        found["count"] += 1
-        if len(found["keys"]) < shown:
-            found["keys"].append(entry["key"])
-    return dict(sorted(reasons.items()))

@@ -12,7 +12,7 @@ from toolkit_shared.execution import map_shards
 from toolkit_shared.records import BadRecord
 from toolkit_shared.shards import TarWriter, expand_shards
 
-from mobileclip.reinforcement.dropped import Dropped, dropped_text, merge_dropped
+from mobileclip.reinforcement.dropped import DroppedCounts, dropped_text, merge_dropped
 from mobileclip.reinforcement.official import (
     is_image,
     official_members,
@@ -194,7 +194,7 @@ def tar_names(store: ReinforcedStore) -> list[str]:
 
 
 def counted_samples(
-    tar: Path, teachers: Sequence[TeacherInfo], dropped: Dropped, *, strict: bool
+    tar: Path, teachers: Sequence[TeacherInfo], dropped: DroppedCounts, *, strict: bool
 ) -> Iterator[Reinforcement]:
     """The usable samples of a tar; what is bad is counted, or raised where `strict`."""
 
@@ -213,7 +213,7 @@ def _convert_tar(writer: StoreWriter, carry: Carried, strict: bool, job: tuple[i
     part, tar = job
     if writer.has_part(part):
         return
-    dropped, left_out = Dropped(), dict[str, int]()
+    dropped, left_out = DroppedCounts(), dict[str, int]()
     report: dict[str, Any] = {"source": tar.name}
 
     def samples() -> Iterator[Reinforcement]:

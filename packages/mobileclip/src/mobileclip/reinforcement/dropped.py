@@ -1,12 +1,28 @@
-"""What was left out, counted by reason and shown by name."""
+"""What was left out: one record each, or counts by reason with the first names."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 SHOWN_NAMES = 20
 
 
+@dataclass(frozen=True)
 class Dropped:
+    """A pair, or one caption of it, that could not be used.
+
+    Attributes:
+        key: Of the pair.
+        reason: One of few, to be counted.
+        detail: What is particular to this one, with its place.
+    """
+
+    key: str
+    reason: str
+    detail: str
+
+
+class DroppedCounts:
     """Counts of what was left out; each reason keeps the first names.
 
     Its JSON form is `{reason: {"count": 3, "names": ["a", "b", "c"]}}`.

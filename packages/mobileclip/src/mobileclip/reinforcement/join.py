@@ -22,7 +22,7 @@ from toolkit_shared.pairs import BadPair, PairSource
 from toolkit_shared.shards import TarWriter, expand_shards
 
 from mobileclip.reinforcement.convert import OFFICIAL_KIND, counted_samples, tar_names
-from mobileclip.reinforcement.dropped import Dropped, dropped_text, merge_dropped
+from mobileclip.reinforcement.dropped import DroppedCounts, dropped_text, merge_dropped
 from mobileclip.reinforcement.official import is_image, official_members
 from mobileclip.reinforcement.official_embeddings import Form
 from mobileclip.reinforcement.sample import BadReinforcement, Reinforcement, TeacherInfo
@@ -113,7 +113,7 @@ def join_images(
     }
     if claim_folder(out, kind=OFFICIAL_KIND, config=config, resume=resume, overwrite=overwrite) == "complete":
         return _report(out)
-    unused = Dropped()
+    unused = DroppedCounts()
     index = _index_of_images(images, unused)
     again = _keys_of_earlier_units(units)
     work = partial(_join_unit, units, images, index, again, out, form, resized, strict)
@@ -145,7 +145,7 @@ class _Units:
     tars: tuple[Path, ...] = ()
     teachers: tuple[TeacherInfo, ...] = ()
 
-    def samples(self, unit: int, dropped: Dropped, strict: bool) -> Iterator[Reinforcement]:
+    def samples(self, unit: int, dropped: DroppedCounts, strict: bool) -> Iterator[Reinforcement]:
         """The samples of a unit; damage to tars is counted."""
         if self.store is None:
             return counted_samples(self.tars[unit], self.teachers, dropped, strict=strict)
@@ -167,7 +167,7 @@ def _open_units(folder: Path, path: str | Path, teachers: Sequence[TeacherInfo])
     return _Units(names, fingerprint([mark, [asdict(one) for one in teachers]]), None, tars, tuple(teachers))
 
 
-def _index_of_images(images: PairSource, unused: Dropped) -> dict[str, int]:
+def _index_of_images(images: PairSource, unused: DroppedCounts) -> dict[str, int]:
     """The number of each image by its key."""
     keys: Sequence[str] | None = getattr(images, "keys", None)
     index: dict[str, int] = {}
@@ -219,7 +219,7 @@ def _join_unit(
     if kept.exists():
         report: dict[str, Any] = read_json(kept)
         return report
-    dropped, used, num_fitted = Dropped(), list[str](), 0
+    dropped, used, num_fitted = DroppedCounts(), list[str](), 0
     with TarWriter(path) as tar:
         for sample in units.samples(unit, dropped, strict):
             try:

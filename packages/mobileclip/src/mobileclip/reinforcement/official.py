@@ -25,7 +25,7 @@ from mobileclip.reinforcement.sample import (
     TeacherInfo,
     check_reinforcement,
 )
-from mobileclip.replay.augmentation import parse_augmentations
+from mobileclip.replay.augmentation import MAX_COORDINATE, parse_augmentations
 
 IMAGES = ("jpg", "jpeg", "png", "webp")
 SYN, AUGMENTATIONS, TEXT, JSON = "syn.json", "paug.json", "txt", "json"
@@ -271,7 +271,9 @@ def _stored_size(
     said = None
     width, height = metadata.get("width"), metadata.get("height")
     if isinstance(width, int) and isinstance(height, int) and min(width, height) > 0:
-        said = (width, height)
+        if max(width, height) > MAX_COORDINATE:
+            raise refuse("bad JSON", f"{JSON}: an image of {width} x {height} pixels cannot be"[:120])
+        said = (int(width), int(height))
     name = next((name for name in IMAGES if name in members), None)
     if name is None:
         return said

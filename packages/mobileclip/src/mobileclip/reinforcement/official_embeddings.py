@@ -82,7 +82,9 @@ def _read_npz(data: bytes) -> dict[str, tuple[Stored, str]]:
                 entry.filename.removesuffix(".npy"): _read_npy(archive, entry, entry.file_size)
                 for entry in entries
             }
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError) as error:
+    except InputError:
+        raise
+    except Exception as error:  # zipfile raises nearly everything for hostile bytes, and runs none
         raise InputError(f"npz: damaged ({_words(error)})") from None
 
 
@@ -94,13 +96,19 @@ def _read_npy(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, size: int) -> tu
         version = npy.read_magic(body)
         read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
         shape, fortran, dtype = read_header(body)
-    except (ValueError, EOFError, SyntaxError, TypeError) as error:
+    except Exception as error:  # the header is a Python literal, whose parser has errors of many kinds
         raise InputError(f"npz: {entry.filename} is no array ({_words(error)})") from None
     # the shape is what a file says of itself, so it is compared with what is there before memory is taken
     count = 1
     for length in shape:
         count *= length
-    if dtype.kind != "f" or len(shape) != 2 or count * dtype.itemsize != len(content) - body.tell():
+    negative = any(length < 0 for length in shape)
+    if (
+        dtype.kind != "f"
+        or len(shape) != 2
+        or negative
+        or count * dtype.itemsize != len(content) - body.tell()
+    ):
         raise InputError(
             f"npz: {entry.filename} is {dtype} {list(shape)} in {len(content) - body.tell():,} bytes, "
             "no table of numbers"
@@ -120,12 +128,14 @@ def _read_pth_gz(data: bytes) -> dict[str, tuple[Stored, str]]:
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"pth.gz: damaged ({_words(error)})") from None
     _check_sizes("pth.gz", [len(content)])
-    if zipfile.is_zipfile(io.BytesIO(content)):  # else torch's old format, which cannot grow
-        try:
+    try:
+        if zipfile.is_zipfile(io.BytesIO(content)):  # else torch's old format, which cannot grow
             with zipfile.ZipFile(io.BytesIO(content)) as archive:
                 _check_sizes("pth.gz", [entry.file_size for entry in archive.infolist()], None)
-        except zipfile.BadZipFile as error:
-            raise InputError(f"pth.gz: damaged ({_words(error)})") from None
+    except InputError:
+        raise
+    except Exception as error:  # as for npz
+        raise InputError(f"pth.gz: damaged ({_words(error)})") from None
     try:
         loaded = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # the unpickler raises nearly everything for hostile bytes, and runs none
@@ -140,11 +150,13 @@ def _tensors(loaded: Any) -> dict[str, tuple[Stored, str]]:
     if not isinstance(loaded, dict):
         raise InputError(f"pth.gz: holds a {type(loaded).__name__}, not a mapping of names to tensors")
     arrays: dict[str, tuple[Stored, str]] = {}
+    sizes: list[int] = []
     for name, tensor in loaded.items():
         if not isinstance(name, str) or not isinstance(tensor, torch.Tensor) or tensor.ndim != 2:
             raise InputError(f"pth.gz: {str(name)[:80]} is no two-dimensional tensor")
-        # a stride of 0 can make a huge table of few bytes
-        _check_sizes("pth.gz", [tensor.numel() * tensor.element_size()])
+        # a stride of 0 can make a huge table of few bytes, and many tables can share them
+        sizes.append(tensor.numel() * tensor.element_size())
+        _check_sizes("pth.gz", sizes)
         if str(tensor.dtype) not in _PRECISIONS or tensor.layout != torch.strided:
             raise InputError(
                 f"pth.gz: {name} holds {tensor.dtype}; float32, float16 and bfloat16 can be read"

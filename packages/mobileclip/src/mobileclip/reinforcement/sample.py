@@ -1,5 +1,6 @@
 """The reinforcement of one image-text pair, and what makes it unusable."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -107,17 +108,18 @@ def check_reinforcement(sample: Reinforcement, where: str = "") -> Reinforcement
 
     Raises:
         BadReinforcement: they do not; the reason is one of "no captions", "no augmentations", "empty
-            embeddings", "wrong row count", "wrong width", "caption groups do not add up", "crop outside the
-            image", "not finite", "not unit vectors".
+            embeddings", "wrong row count", "wrong width", "caption groups do not add up", "bad
+            augmentation", "crop outside the image", "not finite", "not unit vectors".
     """
 
     def refuse(reason: str, detail: str) -> BadReinforcement:
         return BadReinforcement(reason, sample.key, detail, where)
 
     try:
-        "".join([sample.key, *sample.captions, *sample.synthetic_captions]).encode()
+        carried = json.dumps([sample.other_fields, sample.synthetic_groups], ensure_ascii=False)
+        "".join([sample.key, *sample.captions, *sample.synthetic_captions, carried]).encode()
     except UnicodeEncodeError:
-        raise refuse("text that is not Unicode", "half a surrogate pair in the key or a caption") from None
+        raise refuse("text that is not Unicode", "half a surrogate pair in a key, caption or field") from None
     if not sample.captions:
         raise refuse("no captions", "a pair has one real caption at least")
     if not sample.augmentations:
@@ -141,6 +143,11 @@ def check_reinforcement(sample: Reinforcement, where: str = "") -> Reinforcement
             raise refuse("wrong row count", f"{name}: {len(rows)} rows for {count} {of}")
     if sum(count for _, count in sample.groups) != len(sample.synthetic_captions):
         raise refuse("caption groups do not add up", f"{dict(sample.groups)}")
+    for number, augmentation in enumerate(sample.augmentations):
+        try:  # one that came from a file of numbers, not of JSON, was not looked at yet
+            Augmentation.from_json(augmentation.to_json())
+        except InputError as error:
+            raise refuse("bad augmentation", f"augmentation {number}: {error}") from None
     if sample.image_size is not None:
         for number, augmentation in enumerate(sample.augmentations):
             try:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from toolkit_shared.artifacts import fingerprint, read_json, sha256_file
 from toolkit_shared.errors import InputError
 
-from mobileclip.reinforcement.precision import Precision, take_float32, to_float32
+from mobileclip.reinforcement.precision import STORED_DTYPES, Precision, take_float32, to_float32
 from mobileclip.reinforcement.sample import Reinforcement, TeacherInfo
 from mobileclip.reinforcement.store_format import (
     KEY_RECORD,
@@ -24,10 +24,14 @@ from mobileclip.reinforcement.store_format import (
     part_path,
 )
 from mobileclip.reinforcement.store_part import StorePart
-from mobileclip.replay.augmentation import Augmentation
+from mobileclip.replay.augmentation import MAX_OPERATIONS, Augmentation
 
 # A part has five open files, and many systems allow a process 1,024.
 MAX_OPEN_PARTS = 128
+
+
+class WrongWidth(InputError):
+    """The rows of a store are not as wide as its teachers together."""
 
 
 class Drawn(NamedTuple):
@@ -103,8 +107,22 @@ class ReinforcedStore:
                 f"{folder}: has version {manifest['store'].get('version')}, {STORE_VERSION} can be read; "
                 "convert it again"
             )
-        store = cls(folder, manifest)
-        for name, expected in store._expected_sizes():
+        try:
+            store = cls(folder, manifest)
+            expected_sizes = list(store._expected_sizes())
+            widths = [int(teacher.width) for teacher in store.teachers]
+            sound = store.precision in STORED_DTYPES and 0 < store.num_operations <= MAX_OPERATIONS
+        except (KeyError, TypeError, ValueError, AttributeError):
+            sound = False
+        where = folder / "manifest.json"
+        if not sound:
+            raise InputError(f"{where}: does not describe a store; restore it or build again")
+        if store.width < 1 or store.width != sum(widths):
+            raise WrongWidth(
+                f"{where}: rows have {store.width} numbers, the teachers {' + '.join(map(str, widths))}; "
+                "restore it or build again"
+            )
+        for name, expected in expected_sizes:
             _check_size(folder / name, expected)
         return store
 

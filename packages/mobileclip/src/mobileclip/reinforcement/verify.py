@@ -14,6 +14,7 @@ from toolkit_shared.randomness import stream
 from mobileclip.reinforcement.build import Pairs, pair_keys
 from mobileclip.reinforcement.precision import to_float32
 from mobileclip.reinforcement.sample import Reinforcement, TeacherInfo
+from mobileclip.reinforcement.store import WrongWidth
 from mobileclip.reinforcement.teacher import Teacher, equal_batches, split_teachers, unit_rows
 from mobileclip.reinforcement.verify_report import Fault, VerifyReport, merge_faults
 from mobileclip.reinforcement.verify_rows import Looked, compare_rows, name_faults
@@ -75,14 +76,19 @@ def verify_reinforced(
     except InputError as error:
         if not (Path(path) / "manifest.json").exists():
             raise
-        return VerifyReport(str(path), 0, 0, 0, (Fault("damaged files", str(error)),))
+        name = "wrong width" if isinstance(error, WrongWidth) else "damaged files"
+        return VerifyReport(str(path), 0, 0, 0, (Fault(name, str(error)),))
     _require_same_teachers(stored, teachers)
     if hashes and (damaged := stored.damaged()):
         faults.append(Fault("damaged files", f"not as written: {', '.join(damaged[:5])}"))
     keys, chosen = _read_all(stored, rows, seed, faults.append, progress)
-    if chosen and (found := coarse_precision(chosen)) is not None:
-        faults.append(Fault("coarse rows", f"stored as {chosen[0].precision}, rounded to {found}"))
     notes, looked = [], []
+    if chosen and (found := coarse_precision(chosen)) is not None:
+        detail = f"stored as {chosen[0].precision}, rounded to {found}"
+        if _promised_precision(stored) == chosen[0].precision:
+            faults.append(Fault("coarse rows", detail))
+        else:
+            notes.append(f"rows are {detail}; no manifest of dr build promises more of them")
     if pairs is None:
         notes.append("no pairs were given: sizes, captions and rows were not compared")
     else:
@@ -240,6 +246,16 @@ def _geometry(stored: StoredSet, geometry: Geometry | None) -> Geometry:
         return geometry
     written: Geometry = stored.manifest.get("config", {}).get("recipe", {}).get("geometry", "official")
     return written
+
+
+def _promised_precision(stored: StoredSet) -> str | None:
+    """The precision in which dr build says that it wrote the rows; None for sets that were converted.
+
+    Rows of others may hold less than their type: float32 `npz` of teachers that computed in bfloat16 are
+    sound data.
+    """
+    promised = stored.manifest.get("config", {}).get("recipe", {}).get("precision")
+    return promised if isinstance(promised, str) else None
 
 
 def _other_weights(stored: StoredSet, teachers: Sequence[Teacher]) -> Iterator[str]:

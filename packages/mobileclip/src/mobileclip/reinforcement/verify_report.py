@@ -30,7 +30,7 @@ FAULTS: Mapping[str, str] = {
     "teachers swapped": "a teacher's part of the rows is another teacher's",
     "wrong teacher": "a teacher's part of the rows is not this teacher's",
     "wrong normalisation": "a teacher was shown pixels of another mean and standard deviation",
-    "coarse rows": "rows are right, but rounded more than their type rounds",
+    "coarse rows": "rows are right, but rounded more than their type, in which they were built, rounds",
 }
 
 

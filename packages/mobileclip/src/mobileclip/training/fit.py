@@ -27,6 +27,7 @@ from toolkit_shared.training.image_text import (
     adam_epsilon,
 )
 
+from mobileclip.architectures import ARCHITECTURES
 from mobileclip.models.architecture_file import architecture_to_json
 from mobileclip.models.clip import ImageTextModel
 from mobileclip.models.factory import create_model, save_pretrained
@@ -284,7 +285,10 @@ def _plan(
 ) -> None:
     """Make sure that the run's folder has its plan, and that it holds a batch."""
     if not (out / PLAN).exists():
-        make_plan(sources, settings.checks, workers=max(1, workers), progress=progress).write(out)
+        plan = make_plan(
+            sources, settings.checks, settings.reinforced, workers=max(1, workers), progress=progress
+        )
+        plan.write(out)
     plan = Plan.read(out)
     log.info("%s", describe(plan, sources.open()[0]))
     size = settings.optimization.batch_size
@@ -341,7 +345,10 @@ def _module(
         warmup_steps=optimization.warmup_steps,
         weight_decay=adamw.weight_decay,
         betas=(adamw.beta1, adamw.beta2),
-        eps=adam_epsilon(settings.model) if adamw.eps is None else adamw.eps,
+        # the rule is for names: a path may say anything, and another one for the same file must not matter
+        eps=adam_epsilon(settings.model if settings.model in ARCHITECTURES else "")
+        if adamw.eps is None
+        else adamw.eps,
     )
 
 

@@ -18,14 +18,22 @@ from toolkit_shared.images import BadImage, decode_image, image_size
 from toolkit_shared.losses import Losses
 from toolkit_shared.pairs import BadPair, Pair, PairSource, open_pairs
 
-from mobileclip.reinforcement.sample import Reinforcement
+from mobileclip.reinforcement.dropped import Dropped
+from mobileclip.reinforcement.sample import BadReinforcement, Reinforcement, check_reinforcement
 from mobileclip.reinforcement.store import ReinforcedStore
 from mobileclip.replay.augmentation import same_aspect
-from mobileclip.settings import CheckSettings
+from mobileclip.settings import CheckSettings, ReinforcementSettings
+from mobileclip.training.sampling import wanted_groups
 
 PLAN = "plan.npz"
 DROPPED = "dropped.jsonl"
 PAIRS_PER_UNIT = 256
+NO_SYNTHETIC = "no synthetic caption of the wanted captioners"
+OTHER_CAPTIONS = "other captions than the stored ones"
+_ADVICE = {
+    NO_SYNTHETIC: ", another --reinforced.caption-groups, or --reinforced.synthetic none",
+    OTHER_CAPTIONS: ", or --checks.mismatched-captions keep where the images are those of the store",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,21 +62,6 @@ class Sources:
             losses=losses or Losses(),
         )
         return pairs, None if self.store is None else ReinforcedStore.open(self.store)
-
-
-@dataclasses.dataclass(frozen=True)
-class Dropped:
-    """A pair that is left out.
-
-    Attributes:
-        key: Of the pair.
-        reason: One of few, to be counted.
-        detail: The rest of the story.
-    """
-
-    key: str
-    reason: str
-    detail: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,6 +117,7 @@ Checked = tuple[int, str, int, int, Dropped | None]
 def make_plan(
     sources: Sources,
     settings: CheckSettings,
+    reinforced: ReinforcementSettings | None = None,
     *,
     workers: int = 1,
     progress: Callable[[int], None] | None = None,
@@ -131,12 +125,14 @@ def make_plan(
     """Look at every pair once, and say which of them can be trained on.
 
     Left out are pairs without an entry in the store, without a caption where there is no store, with a key
-    that came before, with an image that cannot be decoded, and with an image of another size than the one
-    for which its crops were stored. Nothing is replaced by another pair.
+    that came before, with an image that cannot be decoded, with an image of another size than the one for
+    which its crops were stored, with other captions than the stored ones, without the synthetic captions
+    that are wanted, and with stored rows that are no unit vectors. Nothing is replaced by another pair.
 
     Args:
         sources: Pairs and store.
         settings: How closely to look, and what to do with images of another size.
+        reinforced: What will be drawn of a store; None: the usual.
         workers: Processes; the plan is the same for any number.
         progress: Called with the number of pairs done since the last call.
 
@@ -159,7 +155,8 @@ def make_plan(
     ]
     seen: set[str] = set()
     several = False
-    for unit in map_shards(partial(_check_unit, sources, settings), units, workers=max(1, workers)):
+    check = partial(_check_unit, sources, settings, reinforced or ReinforcementSettings())
+    for unit in map_shards(check, units, workers=max(1, workers)):
         for number, key, stored, captioners, fault in unit:
             if stored >= 0:
                 matched.append(stored)
@@ -185,7 +182,9 @@ def make_plan(
     )
     if not kept:
         reasons = ", ".join(f"{reason}: {count}" for reason, count in plan.counts.items()) or "none is there"
-        raise InputError(f"{sources.pairs}: no pair can be used ({reasons}); give pairs that belong together")
+        advice = "".join(text for reason, text in _ADVICE.items() if reason in plan.counts)
+        advice = f"give pairs that belong together{advice}"
+        raise InputError(f"{sources.pairs}: no pair can be used ({reasons}); {advice}")
     return plan
 
 
@@ -194,12 +193,16 @@ def _opened(sources: Sources) -> tuple[PairSource, ReinforcedStore | None]:
     return sources.open()
 
 
-def _check_unit(sources: Sources, settings: CheckSettings, unit: tuple[int, int]) -> list[Checked]:
+def _check_unit(
+    sources: Sources, settings: CheckSettings, reinforced: ReinforcementSettings, unit: tuple[int, int]
+) -> list[Checked]:
     """What was found of the pairs `unit[0]` to `unit[1]`."""
-    return list(_checked(sources, settings, *unit))
+    return list(_checked(sources, settings, reinforced, *unit))
 
 
-def _checked(sources: Sources, settings: CheckSettings, start: int, end: int) -> Iterator[Checked]:
+def _checked(
+    sources: Sources, settings: CheckSettings, reinforced: ReinforcementSettings, start: int, end: int
+) -> Iterator[Checked]:
     pairs, store = _opened(sources)
     for number in range(start, end):
         try:
@@ -215,11 +218,14 @@ def _checked(sources: Sources, settings: CheckSettings, start: int, end: int) ->
         sample = None if store is None or stored is None else store[stored]
         captioners = 0 if sample is None else len(sample.groups)
         number_in_store = -1 if stored is None else stored
-        yield number, pair.key, number_in_store, captioners, check_pair(pair, sample, settings)
+        fault = check_pair(pair, sample, settings)
+        if fault is None and sample is not None:
+            fault = _check_reinforcement(pair, sample, settings, reinforced)
+        yield number, pair.key, number_in_store, captioners, fault
 
 
 def check_pair(pair: Pair, reinforcement: Reinforcement | None, settings: CheckSettings) -> Dropped | None:
-    """What is wrong with a pair, or None."""
+    """What is wrong with a pair and its image, or None."""
     if reinforcement is None and not any(caption.strip() for caption in pair.captions):
         return Dropped(pair.key, "no caption", pair.where)
     try:
@@ -248,6 +254,26 @@ def _check_size(
             augmentation.require_inside(*size)
         except InputError as error:
             return Dropped(pair.key, "crop outside the image", f"{pair.where}: {error}")
+    return None
+
+
+def _check_reinforcement(
+    pair: Pair, sample: Reinforcement, settings: CheckSettings, reinforced: ReinforcementSettings
+) -> Dropped | None:
+    """What is wrong with captions and rows, or None."""
+    found = {caption.strip() for caption in pair.captions} - {""}
+    stored = {caption.strip() for caption in sample.captions}
+    if found and not found & stored and settings.mismatched_captions == "drop":
+        detail = f"{pair.where}: {min(found)[:60]!r}, stored {min(stored)[:60]!r}"
+        return Dropped(pair.key, OTHER_CAPTIONS, detail)
+    if reinforced.synthetic != "none" and not wanted_groups(sample.groups, reinforced.caption_groups):
+        names = ", ".join(name for name, _ in sample.groups) or "none"
+        return Dropped(pair.key, NO_SYNTHETIC, f"wanted: {reinforced.caption_groups}, stored: {names}")
+    if settings.images == "decode":  # else the rows are looked at when they are drawn
+        try:
+            check_reinforcement(sample)
+        except BadReinforcement as error:
+            return Dropped(pair.key, f"stored rows: {error.reason}", error.detail)
     return None
 
 

@@ -9,7 +9,8 @@ import numpy.typing as npt
 from toolkit_shared.errors import InputError
 from toolkit_shared.randomness import stream
 
-from mobileclip.reinforcement.store import Counts, ReinforcedStore
+from mobileclip.reinforcement.sample import UNIT_TOLERANCE
+from mobileclip.reinforcement.store import Counts, Drawn, ReinforcedStore
 from mobileclip.replay import Augmentation
 from mobileclip.settings import ReinforcementSettings
 
@@ -85,7 +86,14 @@ def draw(
         augmentation, caption, which = epoch % counts.augmentations, epoch % counts.captions, epoch
     if settings.synthetic == "none":
         return Draw(augmentation, caption, None, replaces=False)
-    wanted = _wanted(key, groups or [("all", counts.synthetic)], settings.caption_groups)
+    groups = groups or [("all", counts.synthetic)]
+    wanted = wanted_groups(groups, settings.caption_groups)
+    if not wanted:
+        names = ", ".join(name for name, number in groups if number) or "none"
+        raise InputError(
+            f"sample {key}: has no synthetic captions of '{settings.caption_groups}' (it has: {names}); give "
+            "another --reinforced.caption-groups, or --reinforced.synthetic none"
+        )
     first, count = wanted[which_group % len(wanted)]
     synthetic = first + which % count
     if settings.synthetic == "mix":
@@ -95,9 +103,14 @@ def draw(
 
 
 def take(store: ReinforcedStore, index: int, chosen: Draw) -> Taken:
-    """The augmentation, the captions and the embeddings of a draw from sample `index`."""
+    """The augmentation, the captions and the embeddings of a draw from sample `index`.
+
+    Raises:
+        InputError: a row or the augmentation is not what was written, such as rows that are not finite.
+    """
     rows = store.draw(index, chosen.augmentation, chosen.caption, chosen.synthetic)
-    augmentation = store.augmentation(index, chosen.augmentation)
+    _require_unit_rows(rows, store, index)
+    augmentation = _whole(store.augmentation(index, chosen.augmentation), store, index)
     embeddings = {"teacher_images": rows.image, "teacher_texts": rows.text}
     if chosen.synthetic is None or rows.synthetic is None:
         return Taken(augmentation, store.caption(index, chosen.caption), None, embeddings)
@@ -108,17 +121,44 @@ def take(store: ReinforcedStore, index: int, chosen: Draw) -> Taken:
     return Taken(augmentation, store.caption(index, chosen.caption), synthetic, embeddings)
 
 
-def _wanted(key: str, groups: Sequence[tuple[str, int]], pattern: str) -> list[tuple[int, int]]:
-    """First number and count of the captions of every captioner whose name begins as `pattern` says."""
+def wanted_groups(groups: Sequence[tuple[str, int]], pattern: str) -> list[tuple[int, int]]:
+    """First number and count of the captions of every captioner whose name begins as `pattern` says.
+
+    Args:
+        groups: Name of each captioner and the number of its captions, in their order.
+        pattern: Regular expression.
+    """
     found, first = [], 0
     for name, count in groups:
         if count and re.match(pattern, name):
             found.append((first, count))
         first += count
-    if not found:
-        names = ", ".join(name for name, count in groups if count) or "none"
-        raise InputError(
-            f"sample {key}: has no synthetic captions of '{pattern}' (it has: {names}); give another "
-            "--reinforced.caption-groups, or --reinforced.synthetic none"
-        )
     return found
+
+
+def _whole(augmentation: Augmentation, store: ReinforcedStore, index: int) -> Augmentation:
+    """The augmentation, when it is one: a file of numbers can hold anything."""
+    try:
+        return Augmentation.from_json(augmentation.to_json())
+    except InputError as error:
+        raise InputError(f"{store.path}: sample {store.key(index)}: {error}") from None
+
+
+def _require_unit_rows(rows: Drawn, store: ReinforcedStore, index: int) -> None:
+    """Make sure that the rows of a draw are unit vectors by teacher, which NaN and zeros are not.
+
+    A store is checked when it is written; this finds what happened to its files since.
+
+    Raises:
+        InputError: they are not.
+    """
+    starts = np.cumsum([0, *(teacher.width for teacher in store.teachers[:-1])])
+    for row in rows:
+        if row is None:
+            continue
+        lengths = np.sqrt(np.add.reduceat(row * row, starts))
+        if not (np.abs(lengths - 1) <= UNIT_TOLERANCE).all():
+            raise InputError(
+                f"{store.path}: sample {store.key(index)}: a stored row has the lengths {lengths.tolist()}, "
+                "by teacher, instead of 1; run dr verify, and restore the file or build again"
+            )
