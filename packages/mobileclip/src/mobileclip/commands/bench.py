@@ -38,21 +38,20 @@ def bench(
         batch_size: Inputs of a call.
         threads: Of torch and of ONNX Runtime.
         repeats: Rounds that count.
-        device: Where torch runs: cpu, cuda, ...
+        device: Where torch runs: auto, cpu, cuda or cuda:N.
         zero_shot: Dataset, as `eval zero-shot` takes it, to measure accuracy on besides.
         seed: Of random weights.
         json: Print one JSON document.
     """
     from toolkit_shared.cli import emit
-    from toolkit_shared.errors import InputError
+    from toolkit_shared.cli.bounds import require_at_least
     from toolkit_shared.progress import progress_bar
 
     from mobileclip.evaluation.bench import measure_bench
     from mobileclip.evaluation.features import load_encoders
 
-    for name, value in (("batch-size", batch_size), ("threads", threads), ("repeats", repeats)):
-        if value < 1:
-            raise InputError(f"--{name}: {value} is not positive; give 1 or more")
+    require_at_least(1, batch_size=batch_size, threads=threads, repeats=repeats)
+    require_at_least(0, seed=seed)
     encoders = load_encoders(model, checkpoint=checkpoint, device=device, folded=False, seed=seed)
     towers = ("image", "text") if tower == "both" else (tower,)
     with progress_bar(repeats * len(towers), "time", "rounds") as advance:

@@ -36,14 +36,12 @@ def claims(
 
     from toolkit_shared.artifacts import require_place
     from toolkit_shared.cli import emit
-    from toolkit_shared.errors import InputError, require
+    from toolkit_shared.cli.bounds import require_at_least
+    from toolkit_shared.errors import require
 
-    if workers is not None and workers < 1:
-        raise InputError(f"--workers: {workers} is not positive; give 1 or more")
+    require_at_least(1, workers=workers, seeds=seeds)
     smoke = scale == "smoke"
     number = (1 if smoke else 8) if seeds is None else seeds
-    if number < 1:
-        raise InputError(f"--seeds: {number} is not positive; give 1 or more")
     require("sklearn", toolkit="mobileclip", extra="claims")
     from mobileclip.experiment.configuration import regimes_for, settings_for
     from mobileclip.experiment.report import run_and_report

@@ -14,7 +14,7 @@ def classify(
     image_field: str | None = None,
     folded: bool = True,
     random_weights: bool = False,
-    device: str = "cpu",
+    device: str = "auto",
     batch_size: int = 64,
     workers: int = 2,
     strict: bool = False,
@@ -35,7 +35,7 @@ def classify(
         image_field: Column of the image, where its name is not a usual one; in shards its extension.
         folded: Merge the branches of training first, for speed.
         random_weights: Go without a checkpoint, to try things out.
-        device: cpu, cuda, ...
+        device: auto, cpu, cuda or cuda:N.
         batch_size: Images, or prompts, given to the model at once.
         workers: Threads that decode images.
         strict: Stop at the first image that cannot be used.
@@ -44,15 +44,14 @@ def classify(
     from dataclasses import asdict
 
     from toolkit_shared.cli import emit
-    from toolkit_shared.errors import InputError
+    from toolkit_shared.cli.bounds import require_at_least
     from toolkit_shared.losses import Losses
     from toolkit_shared.pairs import open_pairs
 
     from mobileclip.evaluation.embedding import load_trained_encoders
     from mobileclip.evaluation.labelling import classify_images, named_templates, read_labels
 
-    if top < 1:
-        raise InputError(f"--top: {top} is not positive; give 1 or more")
+    require_at_least(1, top=top, batch_size=batch_size, workers=workers)
     names = read_labels(labels, labels_file)
     prompts = named_templates(templates)
     losses = Losses(strict=strict)
@@ -76,7 +75,10 @@ def classify(
         lines += [f"  {probability:6.1%}  {label}" for label, probability in image.labels]
     if losses.lost:
         lines += ["", losses.to_text()]
-        lines += [f"  {one['place']}: {one['reason']} {one['detail']}".rstrip() for one in losses.examples]
+        lines += [
+            f"  {one['place']}: {one['reason']}" + (f" ({one['detail']})" if one["detail"] else "")
+            for one in losses.examples
+        ]
     document = {
         "images": [
             {**asdict(image), "labels": [{"label": name, "probability": p} for name, p in image.labels]}

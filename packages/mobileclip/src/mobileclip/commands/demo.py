@@ -23,11 +23,11 @@ def demo(
         json: Print one JSON document.
     """
     from toolkit_shared.cli import emit
-    from toolkit_shared.errors import InputError, require
+    from toolkit_shared.cli.bounds import require_at_least
+    from toolkit_shared.errors import require
     from toolkit_shared.progress import progress_bar
 
-    if seed < 0:
-        raise InputError(f"--seed: {seed} is negative; give 0 or more")
+    require_at_least(0, seed=seed)
     require("lightning", toolkit="mobileclip", extra="train")
     from mobileclip.experiment.demonstration import STEPS, demonstrate, finish
     from mobileclip.experiment.demonstration_page import to_document, to_page, to_text

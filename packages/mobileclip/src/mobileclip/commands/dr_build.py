@@ -30,8 +30,10 @@ def dr_build(
     resume: bool = True,
     overwrite: bool = False,
     json: bool = False,
-) -> None:
+) -> int:
     """Store captions, augmentations and teachers' embeddings of image-text pairs.
+
+    Exit code 1 when no pair could be used.
 
     Args:
         pairs: Parquet, tars, CSV or TSV of paths, or a folder of images with captions.
@@ -60,18 +62,29 @@ def dr_build(
         json: Print one JSON document.
     """
     from functools import partial
+    from math import inf
 
     from toolkit_shared.cli import emit
+    from toolkit_shared.cli.bounds import require_at_least
+    from toolkit_shared.errors import InputError
     from toolkit_shared.progress import progress_bar
 
     from mobileclip.models.captioners import load_captioner
-    from mobileclip.models.teachers import load_teachers, resolve_device
+    from mobileclip.models.devices import usable_device
+    from mobileclip.models.teachers import load_teachers
     from mobileclip.reinforcement.build import Pairs, build_reinforced
     from mobileclip.reinforcement.build_part import PRECISIONS, Recipe
 
     if synthetic_captions is None:
         synthetic_captions = 0 if captioner == "none" else 5
-    place = resolve_device(device)
+    require_at_least(
+        1, augmentations=augmentations, batch_size=batch_size, part_size=part_size, workers=workers
+    )
+    if any(not 0 < scale < inf for scale in teacher_scale):
+        given = ", ".join(f"{scale:g}" for scale in teacher_scale)
+        raise InputError(f"--teacher-scale {given}: not positive; give one such as 100 for each teacher")
+    require_at_least(0, seed=seed, synthetic_captions=synthetic_captions)
+    place = str(usable_device(device))
     source = Pairs(path=pairs, image_field=image_field, caption_field=caption_field)
     with progress_bar(len(source.open()), "reinforce", "pairs") as progress:
         report = build_reinforced(
@@ -99,3 +112,4 @@ def dr_build(
             progress=progress,
         )
     emit(report.as_dict(), report.to_text(), as_json=json)
+    return 0 if report.num_samples else 1

@@ -41,12 +41,14 @@ def dr_convert(
     from dataclasses import asdict
 
     from toolkit_shared.cli import emit
+    from toolkit_shared.cli.bounds import require_at_least
     from toolkit_shared.errors import InputError
     from toolkit_shared.progress import progress_bar
 
     from mobileclip.reinforcement.convert import official_to_store, store_to_official
     from mobileclip.reinforcement.sample import parse_teachers
 
+    require_at_least(1, workers=workers)
     if not path:
         raise InputError("no input; name official tars, or a store with --to official")
     if not 1 <= operations <= 16:

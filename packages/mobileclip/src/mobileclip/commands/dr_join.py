@@ -7,6 +7,7 @@ from typing import Literal
 def dr_join(
     reinforcement: Path,
     images: Path,
+    /,
     *,
     out: Path,
     teacher: tuple[str, ...] = (),
@@ -41,12 +42,14 @@ def dr_join(
     from dataclasses import asdict
 
     from toolkit_shared.cli import emit
+    from toolkit_shared.cli.bounds import require_at_least
     from toolkit_shared.pairs import open_pairs
     from toolkit_shared.progress import progress_bar
 
     from mobileclip.reinforcement.join import join_images
     from mobileclip.reinforcement.sample import parse_teachers
 
+    require_at_least(1, workers=workers)
     with progress_bar(None, "join", "shards") as progress:
         report = join_images(
             reinforcement,

@@ -43,6 +43,8 @@ def dr_verify(
         json: Print one JSON document.
     """
     from toolkit_shared.cli import emit
+    from toolkit_shared.cli.bounds import require_at_least
+    from toolkit_shared.errors import InputError
     from toolkit_shared.progress import progress_bar
 
     from mobileclip.models.teachers import load_teachers
@@ -50,6 +52,12 @@ def dr_verify(
     from mobileclip.reinforcement.sample import parse_teachers
     from mobileclip.reinforcement.verify import verify_reinforced
 
+    require_at_least(0, rows=rows, seed=seed)
+    require_at_least(1, batch_size=batch_size)
+    if not 0 < tolerance < 1:
+        raise InputError(f"--tolerance: {tolerance:g} is no difference of cosines; give one between 0 and 1")
+    if not path.exists() and not any(sign in path.name for sign in "*?[{"):
+        raise InputError(f"{path}: no such file or folder; check the path")
     source = None
     if pairs is not None:
         source = Pairs(path=pairs, image_field=image_field, caption_field=caption_field)

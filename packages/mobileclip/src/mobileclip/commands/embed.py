@@ -14,7 +14,7 @@ def embed(
     dtype: Literal["float32", "float16"] = "float32",
     folded: bool = True,
     random_weights: bool = False,
-    device: str = "cpu",
+    device: str = "auto",
     batch_size: int = 64,
     workers: int = 2,
     strict: bool = False,
@@ -36,7 +36,7 @@ def embed(
         dtype: Of the file.
         folded: Merge the branches of training first; the vectors are the same to rounding, in less time.
         random_weights: Go without a checkpoint, to try things out.
-        device: cpu, cuda, ...
+        device: auto, cpu, cuda or cuda:N.
         batch_size: Images, or texts, given to the model at once.
         workers: Threads that decode images; the vectors are the same for any number.
         strict: Stop at the first image that cannot be used.
@@ -45,6 +45,7 @@ def embed(
         json: Print one JSON document.
     """
     from toolkit_shared.cli import emit
+    from toolkit_shared.cli.bounds import require_at_least
     from toolkit_shared.errors import InputError
     from toolkit_shared.losses import Losses
     from toolkit_shared.pairs import open_pairs
@@ -54,6 +55,7 @@ def embed(
 
     if bool(inputs) == (texts is not None):
         raise InputError("give images, folders or shards, or --texts with a file of lines, and not both")
+    require_at_least(1, batch_size=batch_size, workers=workers)
     losses = Losses(strict=strict)
     lines = read_texts(texts) if texts is not None else []
     source = None

@@ -16,7 +16,7 @@ def eval_retrieval(
     out: Path | None = None,
     overwrite: bool = False,
     strict: bool = False,
-    device: str = "cpu",
+    device: str = "auto",
     batch_size: int = 64,
     workers: int = 2,
     seed: int = 0,
@@ -38,7 +38,7 @@ def eval_retrieval(
         out: Result file, to which a line is added.
         overwrite: Measure again what --out has, and replace it.
         strict: Stop at the first pair that cannot be used.
-        device: cpu, cuda, ...
+        device: auto, cpu, cuda or cuda:N.
         batch_size: Images, and captions, given to the model at once.
         workers: Threads that decode images.
         seed: Of the intervals.
@@ -46,6 +46,7 @@ def eval_retrieval(
     """
     from toolkit_shared.artifacts import require_place
     from toolkit_shared.cli import emit
+    from toolkit_shared.cli.bounds import require_at_least
     from toolkit_shared.losses import Losses
     from toolkit_shared.pairs import open_pairs
     from toolkit_shared.progress import progress_bar
@@ -56,6 +57,8 @@ def eval_retrieval(
     from mobileclip.evaluation.reports import existing_row, losses_text, metrics_text
     from mobileclip.evaluation.retrieval import evaluate_retrieval, retrieval_fingerprint, retrieval_row
 
+    require_at_least(1, batch_size=batch_size, workers=workers)
+    require_at_least(0, seed=seed)
     if out is not None:
         require_place(out)
     losses = Losses(strict=strict)

@@ -16,7 +16,7 @@ def eval_zero_shot(
     out: Path | None = None,
     overwrite: bool = False,
     strict: bool = False,
-    device: str = "cpu",
+    device: str = "auto",
     batch_size: int = 64,
     workers: int = 2,
     seed: int = 0,
@@ -40,7 +40,7 @@ def eval_zero_shot(
         out: Result file, to which lines are added.
         overwrite: Measure again what --out has, and replace it.
         strict: Stop at the first record that cannot be used.
-        device: cpu, cuda, ...
+        device: auto, cpu, cuda or cuda:N.
         batch_size: Images given to the model at once.
         workers: Threads that decode images.
         seed: Of the intervals.
@@ -48,6 +48,7 @@ def eval_zero_shot(
     """
     from toolkit_shared.artifacts import require_place
     from toolkit_shared.cli import emit
+    from toolkit_shared.cli.bounds import require_at_least
     from toolkit_shared.errors import InputError
     from toolkit_shared.progress import progress_bar
     from toolkit_shared.zero_shot import append_row
@@ -68,6 +69,8 @@ def eval_zero_shot(
         raise InputError("data: none given; name a parquet file, a folder a class, or a folder of shards")
     if key is not None and len(data) > 1:
         raise InputError(f"--key: one name for {len(data)} datasets; give them one by one")
+    require_at_least(1, batch_size=batch_size, workers=workers)
+    require_at_least(0, seed=seed)
     if out is not None:
         require_place(out)
     datasets = [open_labelled_images(path, split=split, classnames=classnames) for path in data]

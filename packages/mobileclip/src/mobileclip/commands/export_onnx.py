@@ -37,13 +37,13 @@ def export_onnx(
         json: Print one JSON document.
     """
     from toolkit_shared.cli import emit
-    from toolkit_shared.errors import InputError
+    from toolkit_shared.cli.bounds import require_at_least
 
     from mobileclip.evaluation.embedding import load_trained_encoders
     from mobileclip.export.onnx import export_onnx as export
 
-    if num_inputs < 1:
-        raise InputError(f"--num-inputs: {num_inputs} is not positive; give 1 or more")
+    require_at_least(1, num_inputs=num_inputs)
+    require_at_least(0, seed=seed)
     encoders = load_trained_encoders(model, checkpoint=checkpoint, random_weights=random_weights)
     report = export(
         encoders.model,

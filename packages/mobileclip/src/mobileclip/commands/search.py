@@ -13,7 +13,7 @@ def search(
     top: int = 5,
     folded: bool = True,
     random_weights: bool = False,
-    device: str = "cpu",
+    device: str = "auto",
     json: bool = False,
 ) -> None:
     """Find the images nearest to words or to an image, with their cosines.
@@ -29,18 +29,18 @@ def search(
         top: Matches shown for each query.
         folded: Merge the branches of training first, for speed.
         random_weights: Go without a checkpoint, to try things out.
-        device: cpu, cuda, ...
+        device: auto, cpu, cuda or cuda:N.
         json: Print one JSON document.
     """
     from toolkit_shared.cli import emit
+    from toolkit_shared.cli.bounds import require_at_least
     from toolkit_shared.errors import InputError
     from toolkit_shared.progress import progress_bar
 
     from mobileclip.embedding import open_embeddings, top_matches
     from mobileclip.evaluation.embedding import encode_queries, load_encoders_of
 
-    if top < 1:
-        raise InputError(f"--top: {top} is not positive; give 1 or more")
+    require_at_least(1, top=top)
     if not queries and not image_query:
         raise InputError("no query; give words, or an image by --image-query")
     found = open_embeddings(embeddings)

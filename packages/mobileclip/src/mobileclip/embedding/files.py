@@ -65,12 +65,15 @@ def open_embeddings(path: str | Path) -> Embeddings:
         InputError: no such file, or it holds no matrix of numbers.
     """
     path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; name the .npy file of 'mobileclip embed'")
     if not path.is_file():
         raise InputError(f"{path}: no such file; make it by 'mobileclip embed IMAGES --out {path.name}'")
     try:
         rows = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
-        reason = str(error).splitlines()[0][:120]
+        # what does not begin like a .npy file NumPy takes for pickled objects, and advises to load them
+        reason = "it does not begin like one" if "pickle" in str(error) else str(error).splitlines()[0][:120]
         raise InputError(f"{path}: is no .npy file that can be read ({reason}); write it again") from None
     if isinstance(rows, np.lib.npyio.NpzFile):
         rows.close()

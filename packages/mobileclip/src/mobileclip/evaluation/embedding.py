@@ -22,6 +22,7 @@ from mobileclip.evaluation.features import (
     encode_texts,
     load_encoders,
 )
+from mobileclip.models.factory import get_architecture
 from mobileclip.models.folding import is_folded
 from mobileclip.models.pretrained import canonical_name, list_pretrained
 
@@ -42,7 +43,7 @@ def load_trained_encoders(
         model: name, JSON file, or a folder with weights.
         checkpoint: file of weights, or a tag of open_clip.
         random_weights: take random ones.
-        device: "cpu", "cuda", ...
+        device: "auto", "cpu", "cuda", ...
         folded: merge the branches of training.
 
     Raises:
@@ -50,8 +51,10 @@ def load_trained_encoders(
     """
     if random_weights and checkpoint is not None:
         raise InputError("--random-weights and --checkpoint exclude each other; give one of them")
-    if checkpoint is None and not random_weights and (canonical_name(model) or not Path(model).is_dir()):
-        name = canonical_name(model)
+    name = canonical_name(model)
+    if name is None:
+        get_architecture(model)  # a name that is not known comes before weights that are missing
+    if checkpoint is None and not random_weights and (name or not Path(model).is_dir()):
         tags = ", ".join(tag for known, tag in list_pretrained() if known == name) if name else ""
         hint = f" or a tag ({tags})" if tags else ""
         raise InputError(
@@ -88,8 +91,8 @@ def load_encoders_of(
     made_with = manifest.get("config", {}).get("model")
     if made_with is not None and made_with != encoders.fingerprint:
         raise InputError(
-            f"{embeddings.path}: was made with other weights than {checkpoint or model}; pass the "
-            f"--model ({manifest.get('model')}) and --checkpoint ({manifest.get('checkpoint')}) of then"
+            f"{embeddings.path}: was made with other weights than {checkpoint or model}; pass "
+            + " ".join(f"--{name} {manifest[name]}" for name in ("model", "checkpoint") if manifest.get(name))
         )
     return encoders
 

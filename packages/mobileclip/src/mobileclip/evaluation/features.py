@@ -1,6 +1,5 @@
 """Features of images and texts for an evaluation, with everything that could not be used by name."""
 
-import hashlib
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,14 +13,15 @@ import numpy as np
 import torch
 from jaxtyping import Float32
 from numpy import ndarray
-from toolkit_shared.artifacts import fingerprint
 from toolkit_shared.errors import InputError
 from toolkit_shared.images import BadImage, decode_image
 from toolkit_shared.losses import Losses
 from torch import Tensor
 
 from mobileclip.models.clip import ImageTextModel
+from mobileclip.models.devices import usable_device
 from mobileclip.models.factory import create_model_and_transforms
+from mobileclip.models.fingerprints import fingerprint_model
 from mobileclip.models.folding import fold, is_folded
 from mobileclip.models.truncation import encode_prompts
 from mobileclip.preprocessing import EvaluationTransform
@@ -61,7 +61,7 @@ class Encoders:
         device: Where the model is.
         name: The model's name, file or folder.
         checkpoint: The name of the file of the weights, or None.
-        fingerprint: Of the architecture and every weight.
+        fingerprint: Of the name, shape and value of every weight.
     """
 
     model: ImageTextModel
@@ -88,7 +88,7 @@ def load_encoders(
     Args:
         name: As `create_model` takes it.
         checkpoint: A file of weights, or a tag of open_clip.
-        device: "cpu", "cuda", ...
+        device: "auto", "cpu", "cuda", ...
         folded: Merge the branches of training first; the features are the same to rounding, in less time.
         seed: Of random weights.
 
@@ -101,7 +101,7 @@ def load_encoders(
         model, _, transform = create_model_and_transforms(name, pretrained=checkpoint)
     if checkpoint is None and not Path(name).is_dir():
         logger.warning("%s has random weights; pass --checkpoint for trained ones", name)
-    mark = weights_fingerprint(model)
+    mark = fingerprint_model(model)
     if folded:
         model = model if is_folded(model) else fold(model)
     model = model.to(place).eval()
@@ -109,30 +109,6 @@ def load_encoders(
     tokenizer = ClipTokenizer(model.architecture.text.context_length)
     weights = None if checkpoint is None else Path(checkpoint).name
     return Encoders(model, transform, tokenizer, place, name, weights, mark)
-
-
-def usable_device(name: str) -> torch.device:
-    """The device of a name.
-
-    Raises:
-        InputError: there is no such device here.
-    """
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"--device {name}: cannot be used here ({reason}); pass --device cpu") from None
-    return device
-
-
-def weights_fingerprint(model: torch.nn.Module) -> str:
-    """A mark of every name, shape and bit of a model's weights and buffers."""
-    digest = hashlib.sha256()
-    for name, value in sorted(model.state_dict().items()):
-        digest.update(f"{name} {tuple(value.shape)} {value.dtype};".encode())
-        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return fingerprint(digest.hexdigest())
 
 
 def encode_texts(

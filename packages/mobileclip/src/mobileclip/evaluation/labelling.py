@@ -65,7 +65,8 @@ def classify_images(
         encoders, _images(source, losses), losses=losses, batch_size=batch_size, workers=workers
     )
     if not kept:
-        raise InputError(f"none of {len(source):,} images could be used: {losses.to_text()}")
+        first = f"; the first is {losses.examples[0]['place']}" if losses.examples else ""
+        raise InputError(f"none of {len(source):,} images could be used: {losses.to_text()}{first}")
     scale = float(encoders.model.logit_scale.exp())
     scores = scale * features.astype(np.float64) @ weights.T.astype(np.float64)
     odds = np.exp(scores - scores.max(axis=1, keepdims=True))

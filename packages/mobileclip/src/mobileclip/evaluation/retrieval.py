@@ -79,7 +79,8 @@ def evaluate_retrieval(
     )
     captions = [caption for texts in kept for caption in texts]
     if not captions:
-        raise InputError(f"pairs: none can be used: {losses.to_text()}; check the data")
+        first = f"; the first is {losses.examples[0]['place']}" if losses.examples else ""
+        raise InputError(f"pairs: none can be used: {losses.to_text()}{first}; check the data")
     owner = np.repeat(np.arange(len(kept)), [len(texts) for texts in kept])
     text_features = encode_texts(encoders, captions, batch_size=batch_size)
     ranks = retrieval_ranks(image_features, text_features, owner)

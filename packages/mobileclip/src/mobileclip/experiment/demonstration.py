@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,9 @@ from toolkit_shared.randomness import stream
 from toolkit_shared.threads import one_thread
 
 from mobileclip import __version__
+from mobileclip.architectures import ARCHITECTURES
 from mobileclip.data.generated import (
+    GROUNDS,
     GeneratedPair,
     all_scenes,
     described,
@@ -24,6 +26,7 @@ from mobileclip.data.generated import (
     write_tar,
 )
 from mobileclip.experiment.small_teachers import AUGMENTATION, SmallTeacher, train_teachers
+from mobileclip.models.architecture_file import architecture_to_json
 from mobileclip.reinforcement.build import BuildReport, Pairs, build_reinforced
 from mobileclip.reinforcement.build_part import Recipe
 from mobileclip.reinforcement.captioner import read_file_captioner
@@ -38,6 +41,9 @@ TEACHERS = ("first", "second")
 EXCHANGED = 8
 QUERIES = ("a red circle on grass", "a blue cross on sand", "a yellow triangle on water")
 TOP = 6
+# captions always have a ground, so a prompt without one would be new to the student
+TEMPLATES = tuple(f"a {{}} on {ground}" for ground in GROUNDS)
+STUDENT = "student.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,20 +60,24 @@ class DemoSizes:
         num_synthetic: Synthetic captions of each image.
         caption_error_ratio: How often the captioner has a word of the scene wrong.
         noise_ratio: Fraction of the real captions that are wrong or say little.
-        model: Architecture of the student.
+        lr: Highest learning rate of a student.
+        image_size: Side of the student's images; half of MobileCLIP-Tiny's, which halves the time.
+        context_length: Tokens of the student's captions.
         latency_repeats: Rounds in which the encoders are timed.
     """
 
     num_pairs: int = 432
     teacher_pairs: int = 720
     teacher_steps: int = 300
-    steps: int = 50
+    steps: int = 110
     batch_size: int = 32
+    lr: float = 4e-3
     num_augmentations: int = 4
     num_synthetic: int = 3
     caption_error_ratio: float = 0.15
     noise_ratio: float = 0.7
-    model: str = "MobileCLIP-Tiny"
+    image_size: int = 32
+    context_length: int = 16
     latency_repeats: int = 5
 
 
@@ -121,7 +131,8 @@ def demonstrate(
     """Run the demonstration in the folder `out`; nothing is downloaded.
 
     Args:
-        out: Folder to fill: train.parquet, test.tar, zero-shot.parquet, captions.jsonl, store/, runs/, onnx/.
+        out: Folder to fill: train.parquet, test.tar, zero-shot.parquet, captions.jsonl, student.json, store/,
+            runs/, onnx/.
         seed: Of the pairs, the teachers and the students.
         overwrite: Begin anew in the folder of an earlier demonstration.
         sizes: How large everything is.
@@ -146,6 +157,7 @@ def _demonstrate(
     out: Path, seed: int, sizes: DemoSizes, overwrite: bool, advance: Callable[[], None]
 ) -> Demonstration:
     train, test = write_data(out, sizes, seed)
+    write_student(out / STUDENT, sizes)
     advance()
     teachers = train_teachers(
         generate_pairs(sizes.teacher_pairs, seed=seed, prefix="t"),
@@ -207,6 +219,17 @@ def write_data(out: Path, sizes: DemoSizes, seed: int) -> tuple[list[GeneratedPa
     return train, test
 
 
+def write_student(path: Path, sizes: DemoSizes) -> None:
+    """The architecture of both students as a JSON file: MobileCLIP-Tiny, smaller still."""
+    tiny = ARCHITECTURES["MobileCLIP-Tiny"]
+    student = replace(
+        tiny,
+        image=replace(tiny.image, image_size=sizes.image_size),
+        text=replace(tiny.text, layers=1, context_length=sizes.context_length),
+    )
+    write_text(path, json.dumps(architecture_to_json(student), indent=1) + "\n")
+
+
 def train_student(out: Path, arm: str, sizes: DemoSizes, seed: int, *, overwrite: bool) -> list[float]:
     """Train a student in runs/ARM, with the store or without; the loss of every step."""
     from toolkit_shared.errors import require
@@ -220,11 +243,11 @@ def train_student(out: Path, arm: str, sizes: DemoSizes, seed: int, *, overwrite
         out / "train.parquet",
         folder,
         RunSettings(
-            model=sizes.model,
+            model=str(out / STUDENT),
             optimization=OptimizationSettings(
                 steps=sizes.steps,
                 batch_size=sizes.batch_size,
-                lr=2e-3,
+                lr=sizes.lr,
                 warmup_steps=max(1, sizes.steps // 10),
                 seed=seed,
             ),
@@ -301,7 +324,7 @@ def _evaluate(found: Demonstration, test: Sequence[GeneratedPair], teachers: Seq
         encoders = load_encoders(str(found.out / "runs" / arm / "model"))
         losses = Losses()
         retrieval = evaluate_retrieval(encoders, open_pairs(found.out / "test.tar"), losses=losses)
-        zero_shot = evaluate_zero_shot(encoders, dataset, ("a {}",))
+        zero_shot = evaluate_zero_shot(encoders, dataset, TEMPLATES)
         found.scores[arm] = {
             "zero-shot top-1": float(zero_shot.metrics["acc1"] or 0),
             "image recall@1": float(retrieval.metrics["image_retrieval_recall@1"] or 0),
@@ -330,7 +353,7 @@ def _export(found: Demonstration, *, overwrite: bool) -> None:
     runtimes: list[Any] = ["torch", "torch-folded"]
     try:
         export = export_onnx(
-            model, found.out / "onnx", name=found.sizes.model, weights="demo", overwrite=overwrite
+            model, found.out / "onnx", name=STUDENT.removesuffix(".json"), weights="demo", overwrite=overwrite
         )
     except MissingExtra as error:
         found.missing_extra = str(error)

@@ -16,7 +16,9 @@ from PIL import Image
 from toolkit_shared.errors import InputError, require
 from torch import Tensor
 
-from mobileclip.models.teachers import create_open_clip_model, fingerprint_model, resolve_device
+from mobileclip.models.devices import usable_device
+from mobileclip.models.fingerprints import fingerprint_model
+from mobileclip.models.teachers import create_open_clip_model
 from mobileclip.reinforcement.captioner import Captioner, NoCaptioner, first_sentence, read_file_captioner
 
 START, END, PADDING = 49406, 49407, 0  # of open_clip's tokens
@@ -136,7 +138,7 @@ class CocaCaptioner:
             raise InputError(f"{spec}: writes no captions; name a CoCa model, such as coca_ViT-L-14")
         self.name = rest.rpartition("/")[2] if "@" in rest else rest
         self.fingerprint = fingerprint_model(model, TOP_P, SEQUENCE_LENGTH, MIN_SEQUENCE_LENGTH)
-        self.device = resolve_device(device)
+        self.device = str(usable_device(device))
         self.model: Any = model.to(self.device)
         self.transform: Any = image_transform_v2(
             PreprocessCfg(**open_clip.get_model_preprocess_cfg(model)), is_train=False
@@ -194,7 +196,7 @@ class TransformersCaptioner:
         self.model = self.model.eval().requires_grad_(False)
         self.name = f"transformers:{path.rstrip('/').rpartition('/')[2]}"
         self.fingerprint = fingerprint_model(self.model, TOP_P, SEQUENCE_LENGTH)
-        self.device = resolve_device(device)
+        self.device = str(usable_device(device))
         self.model = self.model.to(self.device)
 
     @torch.no_grad()

@@ -7,7 +7,6 @@ open_clip:local-dir:FOLDER         a folder with open_clip_config.json and weigh
 mobileclip:FOLDER                  a folder that `save_pretrained` wrote
 """
 
-import hashlib
 import logging
 import re
 import warnings
@@ -24,6 +23,8 @@ from PIL import Image
 from toolkit_shared.errors import InputError
 from torch import Tensor, nn
 
+from mobileclip.models.devices import usable_device
+from mobileclip.models.fingerprints import fingerprint_model
 from mobileclip.reinforcement.sample import PUBLISHED_TEACHERS
 from mobileclip.reinforcement.teacher import Teacher, unit_rows
 
@@ -99,7 +100,7 @@ def load_teacher(spec: str, device: str = "cpu", *, logit_scale: float | None = 
             f"--teacher {spec}: names no teacher; write open_clip:NAME/TAG, open_clip:NAME@FILE "
             "or mobileclip:FOLDER"
         )
-    target = torch.device(resolve_device(device))
+    target = usable_device(device)
     load = _load_open_clip if kind == "open_clip" else _load_mobileclip
     teacher = load(spec, rest, target)
     return teacher if logit_scale is None else replace(teacher, logit_scale=float(logit_scale))
@@ -142,32 +143,6 @@ def expand_teachers(specs: Sequence[str], logit_scales: Sequence[float]) -> tupl
     published = PUBLISHED_TEACHERS[specs[0]]
     scales = list(logit_scales) or [teacher.logit_scale for teacher in published]
     return [teacher.name for teacher in published], scales
-
-
-def resolve_device(device: str) -> str:
-    """`auto` as `cuda` where there is a CUDA device and `cpu` elsewhere; others as they are.
-
-    Raises:
-        InputError: a CUDA device is asked for, and there is none; or torch knows no such device.
-    """
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        kind = torch.device(device).type
-    except RuntimeError:
-        raise InputError(f"--device {device}: torch knows no such device; give auto, cpu or cuda") from None
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise InputError(f"--device {device}: no CUDA device can be used here; give cpu")
-    return device
-
-
-def fingerprint_model(model: nn.Module, *further: object) -> str:
-    """16 hexadecimal digits of a model's weights and buffers, whatever the device, and of `further`."""
-    digest = hashlib.sha256(repr(further).encode())
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
-    return digest.hexdigest()[:16]
 
 
 def create_open_clip_model(spec: str, rest: str) -> tuple[nn.Module, str]:
