@@ -20,6 +20,9 @@ from mobileclip.models.folding import fold, is_folded
 
 Runtime = Literal["torch", "torch-folded", "torch-compiled", "onnx"]
 WARM_UP = 3
+SETTLE_SECONDS = (
+    0.05  # threads of one runtime spin for a while after a call, on cores that the next one needs
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,6 +179,9 @@ def _rounds(
     seconds: dict[str, list[float]] = {name: [] for name in arms}
     for turn in range(-WARM_UP, repeats):
         for name, call in arms.items():
+            if torch.get_num_threads() > 1:
+                time.sleep(SETTLE_SECONDS)
+                call()
             start = time.perf_counter()
             call()
             if turn >= 0:
