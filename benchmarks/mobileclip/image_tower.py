@@ -15,9 +15,8 @@ from benchmarks.mobileclip.image_arms import ONNX, PEER, ImageArms, build_arms
 from benchmarks.question import Finding, Options, Question, answer, report_round
 
 THREADS = 2
-SETTLE_SECONDS = (
-    0.25  # threads of one arm spin for a while after its turn, on the cores that the next one needs
-)
+# threads of one arm spin for a while after its turn, on the cores that the next one needs
+SETTLE_SECONDS = 0.25
 QUESTION = Question(
     name="image-tower",
     toolkit="mobileclip",

@@ -20,9 +20,8 @@ from mobileclip.models.folding import fold, is_folded
 
 Runtime = Literal["torch", "torch-folded", "torch-compiled", "onnx"]
 WARM_UP = 3
-SETTLE_SECONDS = (
-    0.05  # threads of one runtime spin for a while after a call, on cores that the next one needs
-)
+# threads of one runtime spin for a while after a call, on cores that the next one needs
+SETTLE_SECONDS = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
