@@ -48,10 +48,10 @@ def measure(options: Options, *, numerator: str = ONNX) -> Finding:
 
 
 def turn(arms: ImageArms, name: str, options: Options) -> Sample:
-    """An arm's images for half a second, after a pause and a call that are not timed."""
+    """An arm's images for a second, after a pause and a call that are not timed."""
     time.sleep(SETTLE_SECONDS)
     arms.call(name)
-    return timed(lambda: arms.call(name), at_least_seconds=0.0 if options.scale == "smoke" else 0.5)
+    return timed(lambda: arms.call(name), at_least_seconds=0.0 if options.scale == "smoke" else 1.0)
 
 
 def main(argv: list[str] | None = None) -> int:
