@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks.measurement import Sample, alternate, timed
 from benchmarks.mobileclip.image_arms import ONNX, PEER, ImageArms, build_arms
-from benchmarks.question import Finding, Options, Question, answer
+from benchmarks.question import Finding, Options, Question, answer, report_round
 
 THREADS = 2
 # a round is so many short turns of each arm: a machine that is slow for a second is so for all of them
@@ -40,6 +40,7 @@ def measure(options: Options, *, numerator: str = ONNX) -> Finding:
             alternate(
                 {name: lambda name=name: turn(arms, name, options) for name in arms.arms},  # type: ignore[misc]
                 repeats=options.pick(1, BURSTS),
+                progress=report_round,
             )
             for _ in range(options.repeats)
         ]
