@@ -12,7 +12,7 @@ from mobileclip.models.image_encoder import ImageEncoder, build_image_encoder
 from torch import Tensor, nn
 from torch.nn import functional
 
-# image parameters in training, folded; text, folded (build spec 2.3; the README's counts are the folded ones)
+# image parameters in training, folded; text, folded (counted independently; the official README has the folded)
 PARAMETERS = {
     "MobileCLIP-S0": (11_406_464, 11_356_992, 42_441_216, 42_435_072),
     "MobileCLIP-S1": (21_541_120, 21_460_544, 63_428_096, 63_428_096),
@@ -26,7 +26,7 @@ PARAMETERS = {
     "MobileCLIP2-L-14": (303_966_976, 303_966_976, 123_650_304, 123_650_304),
 }
 
-# in 1e9, norms counted; the last three without the products inside attention (build spec 2.3)
+# in 1e9, norms counted; the last three without the products inside attention (counted independently)
 IMAGE_MULTIPLY_ADDS = {
     "MobileCLIP-S0": "2.389",
     "MobileCLIP-S1": "4.667",

@@ -34,7 +34,7 @@ def url_removal_modifier(
         tlds_filepath: A file with one top-level domain a line; the official path stands for the shipped one.
         compat: As above.
 
-    Source: official `url_removal_modifier`; RefinedWeb appendix G.2; spec section 11, trap 1.
+    Source: official `url_removal_modifier`; RefinedWeb appendix G.2.
     """
     func = "url_removal_modifier"
     domains = banned_words(func, None, tlds_filepath)

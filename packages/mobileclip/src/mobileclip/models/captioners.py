@@ -93,7 +93,7 @@ def sample_tokens(
     The end is not drawn before there are `min_sequence_length` tokens, and is forced as the last one. Rows
     that have ended still run through the model, so that all steps have one shape.
 
-    Source: spec section 2.5; `CoCa.generate` of open_clip with `generation_type="top_p"` and
+    Source: `CoCa.generate` of open_clip with `generation_type="top_p"` and
         `fixed_output_length=True`, apart from where the random numbers come from.
     """
     tokens = np.full((len(generators), 1), START, np.int64)

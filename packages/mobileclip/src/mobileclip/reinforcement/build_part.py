@@ -90,7 +90,7 @@ def reinforce(
         recipe: what is drawn and stored.
         on_drop: told of every pair and caption that cannot be used; it may raise.
 
-    Source: section 3 of MobileCLIP; spec section 2.5.
+    Source: arXiv 2311.17049, section 3; the generator of ml-mobileclip-dr.
     """
     drafts = list(_drafts(source, wanted, captioner, recipe, on_drop))
     images = _embed_views(drafts, teachers, recipe)

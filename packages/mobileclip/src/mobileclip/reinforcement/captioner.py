@@ -107,6 +107,6 @@ def read_file_captioner(path: str | Path) -> FileCaptioner:
 def first_sentence(text: str) -> str:
     """A caption up to its first full stop, without space at the end.
 
-    Source: spec section 2.5, "text cut at the first full stop".
+    Source: the captions of the released sets, which end at their first full stop.
     """
     return text.split(".")[0].strip()

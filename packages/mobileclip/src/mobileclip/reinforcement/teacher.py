@@ -59,7 +59,7 @@ def ensemble_rows(
 
     Normalising the joined rows instead would weigh the teachers by the length of their features.
 
-    Source: spec section 2.5; `training/dr` of apple/ml-mobileclip reads rows of two 768-d unit vectors.
+    Source: `training/dr` of apple/ml-mobileclip reads rows of two 768-d unit vectors.
     """
     return np.concatenate([unit_rows(rows) for rows in per_teacher], axis=1)
 
