@@ -12,7 +12,7 @@ from mobileclip.models.image_encoder import ImageEncoder, build_image_encoder
 from torch import Tensor, nn
 from torch.nn import functional
 
-# image parameters in training, folded; text, folded (counted independently; the official README has the folded)
+# image parameters in training, folded; text, folded (counted independently)
 PARAMETERS = {
     "MobileCLIP-S0": (11_406_464, 11_356_992, 42_441_216, 42_435_072),
     "MobileCLIP-S1": (21_541_120, 21_460_544, 63_428_096, 63_428_096),
