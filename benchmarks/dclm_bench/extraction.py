@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from dclm_bench.data.generated.crawl import write_crawl
-from dclm_bench.data.losses import Losses
 from dclm_bench.extraction.article_score import score_articles
 from dclm_bench.extraction.html import extract_text
 from dclm_bench.extraction.shard import extract_shard
 from fastwarc.warc import ArchiveIterator, WarcRecordType
 from resiliparse.extract.html2text import extract_plain_text
+from toolkit_shared.losses import Losses
 
 from benchmarks.measurement import Sample, alternate, timed
 from benchmarks.question import Finding, Options, Question, answer, report_round
