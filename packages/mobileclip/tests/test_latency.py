@@ -19,6 +19,13 @@ def test_every_runtime_is_timed_and_folding_takes_parameters_away():
     assert torch.get_num_threads() == before
 
 
+def test_the_model_keeps_the_layout_that_it_came_in():
+    model = create_model("MobileCLIP-Tiny")
+    layouts = {name: value.stride() for name, value in model.state_dict().items()}
+    measure_latency(model, towers=("image",), runtimes=("torch", "torch-folded"), repeats=1)
+    assert {name: value.stride() for name, value in model.state_dict().items()} == layouts
+
+
 def test_a_further_encoder_is_timed_in_the_same_rounds():
     other = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 64 * 64, 4))
     rows = measure_latency(

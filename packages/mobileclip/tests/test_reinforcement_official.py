@@ -1,5 +1,6 @@
 """The official files: both containers, both forms of text embeddings, and a name for every fault."""
 
+import dataclasses
 import gzip
 import io
 import json
@@ -337,7 +338,14 @@ def test_many_rows_are_taken_as_one_by_one(precision: str, number: int) -> None:
 
 def test_sample_rows_must_be_of_unit_length_by_teacher_within_half_precision() -> None:
     for precision in ("float32", "float16", "bfloat16"):
-        check_reinforcement(reinforcement(1, precision=precision))
+        sample = reinforcement(1, precision=precision)
+        assert check_reinforcement(sample) is sample
+
+    sample = reinforcement(1)
+    longer = sample.image_embeddings.copy()
+    longer[1, : TEACHERS[0].width] *= 1.02
+    with pytest.raises(BadReinforcement, match=f"not unit vectors.*row 1, teacher {TEACHERS[0].name}"):
+        check_reinforcement(dataclasses.replace(sample, image_embeddings=longer))
 
 
 def test_teachers_are_named_by_a_published_set_or_one_by_one() -> None:

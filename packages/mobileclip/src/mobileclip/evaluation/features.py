@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Generic, TypeVar, cast
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
@@ -121,7 +121,7 @@ def encode_texts(
     """Unit rows of texts; in causal towers without computing the padding, which is exact."""
     with torch.inference_mode():
         features = encode_prompts(
-            cast(Any, encoders.model),  # its protocol asks for an attribute that may be assigned to
+            encoders.model,
             encoders.tokenizer(list(texts)),
             batch_size=batch_size,
             device=encoders.device,

@@ -1,12 +1,17 @@
-"""What the commands of evaluation print, and results that are there already."""
+"""Rows of result files, those that are there already, and what the commands of evaluation print."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from toolkit_shared.errors import InputError
+from toolkit_shared.losses import Losses
 from toolkit_shared.report import text_table
-from toolkit_shared.zero_shot import ResultRow, read_rows
+from toolkit_shared.zero_shot import Interval, ResultRow, read_rows
+
+from mobileclip.evaluation.datacomp_tasks import find_task
+from mobileclip.evaluation.features import Encoders
+from mobileclip.evaluation.task_metrics import Metrics
 
 SHOWN_CLASSES = 20
 """Classes in the table of the text output; JSON has all."""
@@ -30,6 +35,46 @@ def existing_row(out: Path | None, key: str, mark: str, *, overwrite: bool) -> R
                 "another --out, or pass --overwrite"
             )
     return None
+
+
+def evaluation_row(
+    encoders: Encoders,
+    key: str,
+    mark: str,
+    *,
+    task: str,
+    metrics: Metrics,
+    counts: Mapping[str, int],
+    losses: Losses,
+    intervals: Mapping[str, Interval],
+) -> ResultRow:
+    """The line of a result file, in CLIP_benchmark's form.
+
+    Args:
+        encoders: What was measured.
+        key: Of the dataset; one of the 38 tasks is named as they name it.
+        mark: Of all that the result depends on.
+        task: CLIP_benchmark's name for the kind of evaluation.
+        metrics: What was found.
+        counts: Numbers of what was used, by name.
+        losses: What was left out.
+        intervals: Of the metrics that have one.
+    """
+    known = find_task(key)
+    return ResultRow(
+        key=key if known is None else known.key,
+        dataset=key if known is None else known.dataset,
+        metrics=metrics,
+        details={
+            "model": encoders.name,
+            "pretrained": encoders.checkpoint,
+            "task": task,
+            **counts,
+            "left_out": losses.to_json()["lost"],
+            "intervals": {name: list(interval) for name, interval in intervals.items()},
+            "fingerprint": mark,
+        },
+    )
 
 
 def metrics_text(row: ResultRow, counts: str) -> list[str]:

@@ -18,8 +18,8 @@ from toolkit_shared.zero_shot import (
     retrieval_ranks,
 )
 
-from mobileclip.evaluation.datacomp_tasks import find_task
 from mobileclip.evaluation.features import Encoders, StoredImage, encode_images, encode_texts
+from mobileclip.evaluation.reports import evaluation_row
 from mobileclip.evaluation.task_metrics import Metrics
 
 KS = (1, 5, 10)
@@ -113,21 +113,15 @@ def retrieval_fingerprint(encoders: Encoders, pairs: PairSource, fields: Sequenc
 
 def retrieval_row(result: RetrievalResult, encoders: Encoders, key: str, mark: str) -> ResultRow:
     """The line of a result file, in CLIP_benchmark's form."""
-    task = find_task(key)
-    return ResultRow(
-        key=key if task is None else task.key,
-        dataset=key if task is None else task.dataset,
+    return evaluation_row(
+        encoders,
+        key,
+        mark,
+        task="zeroshot_retrieval",
         metrics=result.metrics,
-        details={
-            "model": encoders.name,
-            "pretrained": encoders.checkpoint,
-            "task": "zeroshot_retrieval",
-            "num_images": result.num_images,
-            "num_captions": result.num_captions,
-            "left_out": result.losses.to_json()["lost"],
-            "intervals": {name: list(interval) for name, interval in result.intervals.items()},
-            "fingerprint": mark,
-        },
+        counts={"num_images": result.num_images, "num_captions": result.num_captions},
+        losses=result.losses,
+        intervals=result.intervals,
     )
 
 

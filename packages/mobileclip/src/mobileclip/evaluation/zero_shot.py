@@ -22,9 +22,10 @@ from toolkit_shared.zero_shot import (
     true_class_ranks,
 )
 
-from mobileclip.evaluation.datacomp_tasks import Task, find_task
+from mobileclip.evaluation.datacomp_tasks import Task
 from mobileclip.evaluation.datasets import LabelledImages, read_templates
 from mobileclip.evaluation.features import Encoders, StoredImage, encode_images, encode_texts
+from mobileclip.evaluation.reports import evaluation_row
 from mobileclip.evaluation.task_metrics import (
     Metrics,
     classification_metrics,
@@ -175,21 +176,15 @@ def zero_shot_row(
     result: ZeroShotResult, encoders: Encoders, key: str, mark: str, templates: Sequence[str]
 ) -> ResultRow:
     """The line of a result file, in CLIP_benchmark's form."""
-    task = find_task(key)
-    return ResultRow(
-        key=key if task is None else task.key,
-        dataset=key if task is None else task.dataset,
+    return evaluation_row(
+        encoders,
+        key,
+        mark,
+        task="zeroshot_classification",
         metrics=result.metrics,
-        details={
-            "model": encoders.name,
-            "pretrained": encoders.checkpoint,
-            "task": "zeroshot_classification",
-            "num_images": result.num_images,
-            "num_templates": len(templates),
-            "left_out": result.losses.to_json()["lost"],
-            "intervals": {name: list(interval) for name, interval in result.intervals.items()},
-            "fingerprint": mark,
-        },
+        counts={"num_images": result.num_images, "num_templates": len(templates)},
+        losses=result.losses,
+        intervals=result.intervals,
     )
 
 

@@ -155,7 +155,7 @@ def fit(
         InputError: data and settings do not fit, no pair or fewer than a batch can be used, the folder holds
             another run, or the device cannot be had.
 
-    Source: section 2.7 of the specification.
+    Source: arXiv 2311.17049, sections 4 and 5; hyper-parameters of the released training scripts.
     """
     settings, execution = settings or RunSettings(), execution or TrainingExecution()
     out, began = Path(out), time.perf_counter()
